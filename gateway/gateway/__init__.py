@@ -1,0 +1,33 @@
+"""Flask gateway in front of TensorFlow Serving: which of seven sports does a picture show?"""
+
+import threading
+
+from flask import Flask
+
+from gateway import errors, views
+from gateway.config import Settings
+from gateway.fetcher import Fetcher
+from gateway.serving import Model
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Wire the parts together; without settings, read them from the environment.
+
+    Raises:
+        ValueError: a setting cannot be read; the text names its variable.
+    """
+    settings = settings or Settings.from_env()
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.extensions["gateway"] = views.Gateway(
+        settings=settings,
+        fetcher=Fetcher(settings),
+        model=Model(settings),
+        places=threading.BoundedSemaphore(settings.max_in_flight),
+    )
+    app.register_blueprint(views.api)
+    errors.register(app)
+    if settings.allow_private_sources:
+        app.logger.warning("GATEWAY_ALLOW_PRIVATE_SOURCES is on: URLs may lead inside the network")
+    return app

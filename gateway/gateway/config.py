@@ -1,0 +1,89 @@
+"""What may differ between deployments, read once from the environment at the edge."""
+
+import math
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(word.strip() for word in text.split(",") if word.strip())
+
+
+def _numbers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in _words(text))
+
+
+def _switch(text: str) -> bool:
+    switches = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
+    if text.lower() not in switches:
+        raise ValueError(f"{text!r} is neither true nor false")
+    return switches[text.lower()]
+
+
+def _setting(default: Any, read: Callable[[str], Any], variable: str = "") -> Any:
+    return field(default=default, metadata={"read": read, "variable": variable})
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, with its default. Times are seconds, sizes bytes.
+
+    `GATEWAY_<FIELD>` in the environment overrides a field; the model server's
+    address is `TF_SERVING_HOST`.
+
+    Raises:
+        ValueError: a value cannot be read or makes no sense; the text names the variable.
+    """
+
+    tf_serving_host: str = _setting("localhost:8500", str, "TF_SERVING_HOST")
+    model_name: str = _setting("sport-classification-model", str)
+    labels: tuple[str, ...] = _setting((), _words)  # for a model that does not bring its own
+    allowed_sources: tuple[str, ...] = _setting((), _words)  # host patterns; none: any public host
+    allow_private_sources: bool = _setting(False, _switch)  # development only
+    allowed_ports: tuple[int, ...] = _setting((80, 443), _numbers)
+    fetch_timeout: float = _setting(10.0, float)  # a whole download, redirects included
+    request_timeout: float = _setting(20.0, float)  # a whole request; the model gets what is left
+    max_body_bytes: int = _setting(25_000_000, int)
+    max_image_bytes: int = _setting(20_000_000, int)
+    max_image_pixels: int = _setting(50_000_000, int)
+    max_in_flight: int = _setting(16, int)  # pictures worked on at once, in each worker
+
+    @classmethod
+    def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        values = {}
+        for name, (variable, read) in cls._variables().items():
+            if variable in environ:
+                try:
+                    values[name] = read(environ[variable])
+                except ValueError as error:
+                    raise ValueError(f"{variable}: {error}") from None
+        return cls(**values)
+
+    @classmethod
+    def variables(cls) -> dict[str, str]:
+        """Each field's environment variable."""
+        return {name: variable for name, (variable, _) in cls._variables().items()}
+
+    @classmethod
+    def _variables(cls) -> dict[str, tuple[str, Callable[[str], Any]]]:
+        return {
+            f.name: (f.metadata["variable"] or f"GATEWAY_{f.name.upper()}", f.metadata["read"])
+            for f in fields(cls)
+        }
+
+    def __post_init__(self) -> None:
+        for name, variable in self.variables().items():
+            value = getattr(self, name)
+            if isinstance(value, (int, float)) and not isinstance(value, bool):
+                if not (math.isfinite(value) and value > 0):
+                    raise ValueError(f"{variable}: {value} is not a number above 0")
+            elif value == "":
+                raise ValueError(f"{variable}: must not be empty")
+        if not all(0 < port < 65536 for port in self.allowed_ports) or not self.allowed_ports:
+            raise ValueError("GATEWAY_ALLOWED_PORTS: ports go from 1 to 65535")
+        if len(set(self.labels)) != len(self.labels):
+            raise ValueError("GATEWAY_LABELS: a label stands there twice")
+        if self.fetch_timeout >= self.request_timeout:
+            raise ValueError("GATEWAY_FETCH_TIMEOUT: must be below GATEWAY_REQUEST_TIMEOUT")

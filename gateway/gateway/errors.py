@@ -1,0 +1,127 @@
+"""Everything that can go wrong, and the one place that tells the caller.
+
+GatewayError                500
+├── InvalidRequest          400  no JSON, no `url`, not a URL, no picture
+├── RequestTooLarge         413  the body is over its byte limit
+├── ImageTooLarge           413  the picture is over its byte or pixel limit
+├── UnsupportedImage        415  not a readable JPEG, PNG, WebP, GIF or BMP
+├── SourceRefused           422  the source cannot be used: address, scheme, port, redirect, 4xx
+├── TooManyRequests         429  every place is taken
+├── SourceFailed            502  the source answered 5xx, or broke TLS or the transfer
+├── ModelFailed             502  the model server answered nonsense
+├── ModelUnavailable        503  the model server is away or has no such model
+├── SourceTimeout           504  the source ran past its deadline
+└── ModelTimeout            504  the model ran past its deadline
+
+`str(error)` is always a sentence for the caller; what happened inside is its
+`__cause__` and goes to the log only.
+"""
+
+from typing import ClassVar
+
+from flask import Flask, Response, g, json
+from werkzeug.exceptions import HTTPException
+from werkzeug.exceptions import RequestEntityTooLarge as BodyTooLarge
+
+
+class GatewayError(Exception):
+    """An error with an HTTP status, a title that its kind shares, and a detail: its text."""
+
+    status: ClassVar[int] = 500
+    title: ClassVar[str] = "Internal error"
+    retry_after: ClassVar[int | None] = None  # seconds
+
+
+class InvalidRequest(GatewayError):
+    status, title = 400, "Invalid request"
+
+
+class RequestTooLarge(GatewayError):
+    status, title = 413, "Request too large"
+
+
+class ImageTooLarge(GatewayError):
+    status, title = 413, "Image too large"
+
+
+class UnsupportedImage(GatewayError):
+    status, title = 415, "Unsupported image"
+
+
+class SourceRefused(GatewayError):
+    status, title = 422, "Source refused"
+
+
+class TooManyRequests(GatewayError):
+    status, title = 429, "Too many requests"
+    retry_after = 1
+
+
+class SourceFailed(GatewayError):
+    status, title = 502, "Source failed"
+
+
+class ModelFailed(GatewayError):
+    status, title = 502, "Model failed"
+
+
+class ModelUnavailable(GatewayError):
+    status, title = 503, "Model unavailable"
+    retry_after = 1
+
+
+class SourceTimeout(GatewayError):
+    status, title = 504, "Source timeout"
+
+
+class ModelTimeout(GatewayError):
+    status, title = 504, "Model timeout"
+
+
+def problem(status: int, title: str, detail: str) -> dict[str, object]:
+    """Describe an error as RFC 9457 does."""
+    slug = title.lower().replace(" ", "-")
+    return {
+        "type": f"urn:sports-gateway:{slug}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "request_id": g.get("request_id", ""),
+    }
+
+
+def register(app: Flask) -> None:
+    """Answer every error of `app` as application/problem+json."""
+
+    def answer(status: int, title: str, detail: str) -> Response:
+        body = json.dumps(problem(status, title, detail))
+        return Response(body, status, mimetype="application/problem+json")
+
+    @app.errorhandler(GatewayError)
+    def known(error: GatewayError) -> Response:
+        app.logger.warning(
+            "%s %s: %r",
+            g.get("request_id", ""),
+            type(error).__name__,
+            str(error.__cause__ or error),
+        )
+        response = answer(error.status, error.title, str(error))
+        if error.retry_after is not None:
+            response.headers["Retry-After"] = str(error.retry_after)
+        return response
+
+    @app.errorhandler(BodyTooLarge)
+    def body_too_large(_: BodyTooLarge) -> Response:
+        return known(RequestTooLarge("The body is larger than this service takes."))
+
+    @app.errorhandler(HTTPException)
+    def http(error: HTTPException) -> Response:
+        response = answer(error.code or 500, error.name, error.description or error.name)
+        kept = {name: value for name, value in error.get_headers() if name != "Content-Type"}
+        response.headers.update(kept)  # Allow of a 405, for one
+        return response
+
+    @app.errorhandler(Exception)
+    def unknown(_: Exception) -> Response:
+        app.logger.exception("request %s failed", g.get("request_id", ""))
+        return answer(500, GatewayError.title, "The service failed; the log has the reason.")

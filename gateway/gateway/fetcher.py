@@ -1,0 +1,250 @@
+"""From a stranger's URL to the bytes behind it, without being led anywhere else."""
+
+import contextlib
+import fnmatch
+import socket
+import threading
+import time
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urljoin
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError
+from urllib3.util import Url, parse_url
+
+from gateway.addresses import IPAddress, is_public, resolve
+from gateway.config import Settings
+from gateway.errors import (
+    ImageTooLarge,
+    InvalidRequest,
+    SourceFailed,
+    SourceRefused,
+    SourceTimeout,
+)
+
+MAX_URL_LENGTH = 2048
+MAX_REDIRECTS = 3
+CHUNK = 65_536
+PORTS = {"http": 80, "https": 443}
+HEADERS = {
+    "Accept": "image/*",
+    "Accept-Encoding": "identity",  # a body that grows when unpacked cannot be counted
+    "User-Agent": "sports-gateway/0.1 (fetches one picture at a user's request)",
+}
+# One text for a refused address and for one where nobody answers: the caller
+# must not be able to map our network by asking.
+UNREACHABLE = "The source cannot be reached."
+
+
+@dataclass(frozen=True)
+class Fetcher:
+    """Downloads pictures within the limits of the settings."""
+
+    settings: Settings
+
+    def download(self, url: str, deadline: float) -> bytes:
+        """Fetch a URL, following at most three redirects, each checked as the first.
+
+        Args:
+            url: http or https.
+            deadline: when to give up at the latest, on time.monotonic's clock.
+
+        Raises:
+            InvalidRequest: not a URL.
+            SourceRefused: a scheme, host, port, address, redirect or answer that is not taken.
+            SourceFailed: the source answered 5xx, or broke TLS or the transfer.
+            SourceTimeout: the download ran past its deadline.
+            ImageTooLarge: more bytes than the limit.
+        """
+        deadline = min(deadline, time.monotonic() + self.settings.fetch_timeout)
+        source = _parse(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = self._ask(source, deadline)
+            if isinstance(answer, bytes):
+                return answer
+            if source.scheme == "https" and answer.scheme != "https":
+                raise SourceRefused("The source redirects from https to http.")
+            source = answer
+        raise SourceRefused(f"The source redirects more than {MAX_REDIRECTS} times.")
+
+    def _ask(self, source: Url, deadline: float) -> bytes | Url:
+        """Answer the body, or where the source says it is."""
+        self._check(source)
+        address = self._address(source, deadline)
+        with contextlib.closing(PinnedAdapter(source, address, deadline)) as adapter:
+            try:
+                return self._read(adapter, source, deadline)
+            except (requests.RequestException, HTTPError) as error:
+                if time.monotonic() >= deadline:
+                    raise SourceTimeout("The source took too long.") from error
+                raise _translate(error) from error
+
+    def _read(self, adapter: HTTPAdapter, source: Url, deadline: float) -> bytes | Url:
+        # No Session: it would read proxies from the environment, keep cookies
+        # and look at redirects by itself.
+        headers = {**HEADERS, "Host": source.netloc or ""}
+        request = requests.Request("GET", source.url, headers=headers).prepare()
+        with adapter.send(request, stream=True, timeout=_left(deadline)) as response:
+            if response.is_redirect:
+                return _follow(source, response.headers["Location"])
+            _check_answer(response)
+            return self._body(response, deadline)
+
+    def _body(self, response: requests.Response, deadline: float) -> bytes:
+        limit = self.settings.max_image_bytes
+        too_large = ImageTooLarge(f"The picture is larger than {limit} bytes.")
+        length = response.headers.get("Content-Length", "")
+        if length.isdecimal() and int(length) > limit:
+            raise too_large
+        body = bytearray()
+        while chunk := response.raw.read1(CHUNK):
+            body += chunk
+            if len(body) > limit:
+                raise too_large
+            _left(deadline)
+        _left(deadline)  # a connection cut at the deadline looks like the end of the body
+        return bytes(body)
+
+    def _check(self, source: Url) -> None:
+        settings = self.settings
+        if source.scheme not in PORTS:
+            raise SourceRefused("Only http and https URLs are taken.")
+        if source.auth is not None:
+            raise SourceRefused("A URL with a user name or password is not taken.")
+        if _port(source) not in settings.allowed_ports:
+            raise SourceRefused("The URL's port is not taken.")
+        host = _host(source).lower()
+        patterns = settings.allowed_sources
+        if patterns and not any(fnmatch.fnmatchcase(host, p.lower()) for p in patterns):
+            raise SourceRefused("Pictures from this host are not taken.")
+
+    def _address(self, source: Url, deadline: float) -> IPAddress:
+        """Resolve once; every address must be public, the first is the one connected to."""
+        try:
+            addresses = resolve(_host(source), _port(source), _left(deadline))
+        except TimeoutError as error:
+            raise SourceTimeout("The source took too long.") from error
+        except OSError as error:
+            raise SourceRefused(UNREACHABLE) from error
+        if not self.settings.allow_private_sources:
+            for address in addresses:
+                if not is_public(address):
+                    raise SourceRefused(UNREACHABLE) from OSError(f"{address} is not public")
+        return addresses[0]
+
+
+class PinnedAdapter(HTTPAdapter):
+    """Connects to one checked address, speaks to the host the URL names, and ends at the deadline.
+
+    A timeout in requests bounds a single wait; a source that sends a byte a
+    second never meets it. So the connection itself is cut when the time is up.
+    """
+
+    def __init__(self, source: Url, address: IPAddress, deadline: float) -> None:
+        super().__init__()
+        self._deadline = deadline
+        self._watches: list[tuple[threading.Timer, socket.socket]] = []
+        self._pool: HTTPConnectionPool
+        if source.scheme == "https":
+            self._pool = HTTPSConnectionPool(
+                str(address),
+                _port(source),
+                server_hostname=_host(source),
+                assert_hostname=_host(source),
+            )
+        else:
+            self._pool = HTTPConnectionPool(str(address), _port(source))
+        self._pool.ConnectionCls = self._watched(self._pool.ConnectionCls)
+
+    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
+        return self._pool
+
+    def close(self) -> None:
+        for timer, handle in self._watches:
+            timer.cancel()
+            timer.join()  # so that it cannot cut another connection that got this descriptor
+            handle.close()
+        self._pool.close()
+        super().close()
+
+    def _watched(self, connection_class: Any) -> Any:
+        watch = self._watch
+
+        class WatchedConnection(connection_class):  # type: ignore[misc]
+            def _new_conn(self) -> socket.socket:
+                connection: socket.socket = super()._new_conn()
+                watch(connection)
+                return connection
+
+        return WatchedConnection
+
+    def _watch(self, connection: socket.socket) -> None:
+        handle = connection.dup()  # TLS takes the descriptor of the original over
+        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), _cut, [handle])
+        timer.daemon = True
+        timer.start()
+        self._watches.append((timer, handle))
+
+
+def _cut(connection: socket.socket) -> None:
+    with contextlib.suppress(OSError):  # closed already
+        connection.shutdown(socket.SHUT_RDWR)
+
+
+def _parse(url: str) -> Url:
+    if len(url) > MAX_URL_LENGTH:
+        raise InvalidRequest(f"The URL is longer than {MAX_URL_LENGTH} characters.")
+    if "\\" in url or any(c.isspace() or not c.isprintable() for c in url):
+        raise InvalidRequest("The URL holds a character that no URL has.")
+    try:
+        source = parse_url(url)
+    except LocationParseError as error:
+        raise InvalidRequest("That is not a URL.") from error
+    if source.scheme is None or (source.scheme in PORTS and not source.host):
+        raise InvalidRequest("That is not a URL; one starts with https:// and names a host.")
+    return source
+
+
+def _follow(source: Url, location: str) -> Url:
+    try:
+        return _parse(urljoin(source.url, location))
+    except (InvalidRequest, ValueError) as error:
+        raise SourceRefused("The source redirects to something that is not a URL.") from error
+
+
+def _host(source: Url) -> str:
+    return (source.host or "").strip("[]")
+
+
+def _port(source: Url) -> int:
+    return source.port or PORTS[source.scheme or "http"]
+
+
+def _left(deadline: float) -> float:
+    left = deadline - time.monotonic()
+    if left <= 0:
+        raise SourceTimeout("The source took too long.")
+    return left
+
+
+def _check_answer(response: requests.Response) -> None:
+    status = response.status_code
+    if 400 <= status < 500:
+        raise SourceRefused(f"The source answered {status}.")
+    if status != 200:
+        raise SourceFailed(f"The source answered {status}.")
+    if response.headers.get("Content-Encoding", "identity").lower() != "identity":
+        raise SourceRefused("The source sends a compressed body, which is not taken.")
+
+
+def _translate(error: Exception) -> SourceRefused | SourceFailed | SourceTimeout:
+    """Say in our terms what requests or urllib3 ran into."""
+    if isinstance(error, requests.Timeout):
+        return SourceTimeout("The source took too long.")
+    reason = getattr(error.args[0] if error.args else None, "reason", None)
+    if isinstance(reason, NewConnectionError):
+        return SourceRefused(UNREACHABLE)
+    return SourceFailed("The source broke the transfer.")

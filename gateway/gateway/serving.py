@@ -1,0 +1,183 @@
+"""From pixels to probabilities, over TensorFlow Serving's gRPC API."""
+
+import json
+import threading
+import time
+from typing import Any
+
+import grpc
+import numpy as np
+
+from gateway import tf_serving_pb2 as tf
+from gateway.config import Settings
+from gateway.errors import GatewayError, ModelFailed, ModelTimeout, ModelUnavailable
+from gateway.images import scale
+from gateway.signatures import EXPLAIN, SERVING_DEFAULT, Prediction, Signature
+
+PREDICT = "/tensorflow.serving.PredictionService/Predict"
+GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
+GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+
+ERRORS: dict[grpc.StatusCode, tuple[type[GatewayError], str]] = {
+    grpc.StatusCode.UNAVAILABLE: (ModelUnavailable, "The model server is away."),
+    grpc.StatusCode.RESOURCE_EXHAUSTED: (ModelUnavailable, "The model server is overloaded."),
+    grpc.StatusCode.CANCELLED: (ModelUnavailable, "The model server is going away."),
+    grpc.StatusCode.NOT_FOUND: (ModelUnavailable, "The model server has no such model."),
+    grpc.StatusCode.DEADLINE_EXCEEDED: (ModelTimeout, "The model took too long."),
+}
+
+SERVICE_CONFIG = {
+    "loadBalancingConfig": [{"round_robin": {}}],
+    "methodConfig": [
+        {
+            "name": [
+                {"service": "tensorflow.serving.PredictionService"},
+                {"service": "tensorflow.serving.ModelService"},
+            ],
+            "retryPolicy": {
+                "maxAttempts": 2,
+                "initialBackoff": "0.05s",
+                "maxBackoff": "0.05s",
+                "backoffMultiplier": 1,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            },
+        }
+    ],
+}
+CHANNEL_OPTIONS = [
+    ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
+    ("grpc.enable_http_proxy", 0),
+    # A call larger than this is never retried; the default is a little less than one picture.
+    ("grpc.per_rpc_retry_buffer_size", 64 * 1024 * 1024),
+    # After an outage the default waits up to two minutes before it looks again.
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
+
+
+class Model:
+    """The model behind the gateway, as its own signature describes it.
+
+    Nothing is dialled before the first call: a channel made before gunicorn
+    forks its workers can hang in them.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._lock = threading.Lock()
+        self._channel: grpc.Channel | None = None
+        self._signature: Signature | None = None
+
+    def signature(self, deadline: float) -> Signature:
+        """What the model takes and gives; asked for once, and again when the version changes.
+
+        Raises:
+            ModelUnavailable, ModelTimeout, ModelFailed
+        """
+        if self._signature is None:
+            request = tf.GetModelMetadataRequest(
+                model_spec=self._spec(), metadata_field=["signature_def"]
+            )
+            response = self._call(
+                GET_MODEL_METADATA, request, tf.GetModelMetadataResponse, deadline
+            )
+            self._signature = Signature.from_metadata(response, self._settings.labels)
+        return self._signature
+
+    def predict(
+        self,
+        images: np.ndarray,
+        signature: Signature,
+        deadline: float,
+        *,
+        explain: bool = False,
+        request_id: str = "",
+    ) -> list[Prediction]:
+        """Ask the model about a batch.
+
+        Args:
+            images: uint8 array [N, height, width, 3], RGB, of the signature's size.
+            signature: what `signature()` gave.
+            deadline: when to give up, on time.monotonic's clock.
+            explain: ask for heat maps too.
+            request_id: sent along as gRPC metadata.
+
+        Returns:
+            N predictions.
+
+        Raises:
+            ModelUnavailable, ModelTimeout
+            ModelFailed: also when the signature is no longer the model's.
+        """
+        if signature.takes_float:
+            images = scale(images)
+        tensor = tf.TensorProto(
+            dtype=signature.dtype,
+            tensor_shape=tf.TensorShapeProto(
+                dim=[tf.TensorShapeProto.Dim(size=size) for size in images.shape]
+            ),
+            tensor_content=images.tobytes(),
+        )
+        request = tf.PredictRequest(
+            model_spec=self._spec(EXPLAIN if explain else SERVING_DEFAULT),
+            inputs={signature.input: tensor},
+        )
+        try:
+            response = self._call(PREDICT, request, tf.PredictResponse, deadline, request_id)
+            if response.model_spec.version.value != signature.version:
+                self._signature = None
+            return signature.read(response, len(images))
+        except ModelFailed:
+            self._signature = None
+            raise
+
+    def available(self, deadline: float) -> None:
+        """Return when the model can be asked.
+
+        Raises:
+            ModelUnavailable, ModelTimeout, ModelFailed: why it cannot.
+        """
+        request = tf.GetModelStatusRequest(model_spec=self._spec())
+        response = self._call(GET_MODEL_STATUS, request, tf.GetModelStatusResponse, deadline)
+        states = {status.state for status in response.model_version_status}
+        if tf.ModelVersionStatus.AVAILABLE not in states:
+            raise ModelUnavailable("No version of the model is available.")
+        self.signature(deadline)
+
+    def close(self) -> None:
+        with self._lock:
+            if self._channel is not None:
+                self._channel.close()
+            self._channel = None
+
+    def _spec(self, signature_name: str = "") -> tf.ModelSpec:
+        return tf.ModelSpec(name=self._settings.model_name, signature_name=signature_name)
+
+    def _dial(self) -> grpc.Channel:
+        with self._lock:
+            if self._channel is None:
+                host = self._settings.tf_serving_host
+                target = host if host.startswith("unix:") else f"dns:///{host}"
+                self._channel = grpc.insecure_channel(target, CHANNEL_OPTIONS)
+            return self._channel
+
+    def _call(
+        self, method: str, request: Any, response_type: Any, deadline: float, request_id: str = ""
+    ) -> Any:
+        left = deadline - time.monotonic()
+        if left <= 0:
+            raise ModelTimeout("The model took too long.")
+        call = self._dial().unary_unary(
+            method,
+            request_serializer=type(request).SerializeToString,
+            response_deserializer=response_type.FromString,
+        )
+        metadata = (("x-request-id", request_id),) if request_id else None
+        try:
+            return call(request, timeout=left, metadata=metadata)
+        except grpc.RpcError as error:
+            kind, detail = ERRORS.get(
+                error.code(), (ModelFailed, "The model server refused the picture.")
+            )
+            raise kind(detail) from error

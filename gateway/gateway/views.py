@@ -1,0 +1,167 @@
+"""The HTTP API: a picture in, an answer out."""
+
+import re
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from flask import Blueprint, Response, current_app, g, jsonify, request
+from flask.typing import ResponseReturnValue
+
+from gateway.config import Settings
+from gateway.errors import InvalidRequest, ModelFailed, ModelUnavailable, TooManyRequests
+from gateway.fetcher import Fetcher
+from gateway.images import preprocess
+from gateway.pictures import Picture, read_picture
+from gateway.serving import Model
+from gateway.signatures import Prediction, Signature
+
+READY_TIMEOUT = 1.0  # seconds
+KNOWN_FROM = 0.5  # the boundary of in_domain
+REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
+SWITCHES = {"true": True, "1": True, "false": False, "0": False}
+
+api = Blueprint("api", __name__)
+
+
+@dataclass(frozen=True)
+class Gateway:
+    """The parts that the views put together."""
+
+    settings: Settings
+    fetcher: Fetcher
+    model: Model
+    places: threading.BoundedSemaphore  # one for each request in flight
+
+
+@api.before_app_request
+def start() -> None:
+    sent = request.headers.get("X-Request-ID", "")
+    g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
+    g.deadline = time.monotonic() + _gateway().settings.request_timeout
+
+
+@api.after_app_request
+def finish(response: Response) -> Response:
+    response.headers["X-Request-ID"] = g.request_id
+    return response
+
+
+@api.get("/ping")
+def ping() -> Response:
+    return Response("pong", mimetype="text/plain")
+
+
+@api.get("/healthz")
+def healthz() -> Response:
+    return Response("ok", mimetype="text/plain")
+
+
+@api.get("/readyz")
+def readyz() -> Response:
+    try:
+        _gateway().model.available(time.monotonic() + READY_TIMEOUT)
+    except ModelFailed as error:  # whoever waits for readiness need not tell the two apart
+        raise ModelUnavailable(str(error)) from error
+    return Response("ready", mimetype="text/plain")
+
+
+@api.post("/predict")
+def predict() -> ResponseReturnValue:
+    show_probability = _switch("show_probability")
+    with _place():
+        prediction = _classify(_picture(), {})
+    return jsonify(prediction.probabilities if show_probability else prediction.label)
+
+
+@api.post("/v1/predictions")
+def predictions() -> ResponseReturnValue:
+    explain = _switch("explain")
+    timings_ms: dict[str, float] = {}
+    with _place():
+        picture = _picture()
+        prediction = _classify(picture, timings_ms, explain)
+    answer = {
+        "source": picture.source,
+        "label": prediction.label,
+        "probability": prediction.probabilities[prediction.label],
+        "known": None if prediction.in_domain is None else prediction.in_domain >= KNOWN_FROM,
+        "in_domain": prediction.in_domain,
+        "probabilities": prediction.probabilities,
+        "timings_ms": timings_ms,
+    }
+    if explain:
+        answer["heatmap"] = prediction.heatmap
+    model = {"name": _gateway().settings.model_name, "version": str(prediction.version)}
+    return jsonify({"model": model, "predictions": [answer]})
+
+
+def _classify(picture: Picture, timings_ms: dict[str, float], explain: bool = False) -> Prediction:
+    """Say what a picture shows; `timings_ms` receives what each step took."""
+    gateway = _gateway()
+    data = picture.data
+    with _timed(timings_ms, "fetch"):
+        if data is None:
+            data = gateway.fetcher.download(picture.source, g.deadline)
+    signature = gateway.model.signature(g.deadline)
+    try:
+        return _ask(signature, data, timings_ms, explain)
+    except ModelFailed:  # was the model swapped for one that takes something else?
+        fresh = gateway.model.signature(g.deadline)
+        if fresh == signature:
+            raise
+        return _ask(fresh, data, timings_ms, explain)
+
+
+def _ask(
+    signature: Signature, data: bytes, timings_ms: dict[str, float], explain: bool
+) -> Prediction:
+    if explain and not signature.explains:
+        raise InvalidRequest("This model cannot explain its answers.")
+    gateway = _gateway()
+    with _timed(timings_ms, "decode"):
+        image = preprocess(data, signature.size, gateway.settings.max_image_pixels)
+    with _timed(timings_ms, "predict"):
+        [prediction] = gateway.model.predict(
+            image[None], signature, g.deadline, explain=explain, request_id=g.request_id
+        )
+    return prediction
+
+
+def _gateway() -> Gateway:
+    gateway: Gateway = current_app.extensions["gateway"]
+    return gateway
+
+
+def _picture() -> Picture:
+    return read_picture(request, _gateway().settings.max_image_bytes)
+
+
+def _switch(name: str) -> bool:
+    """Read ?name=true, which may be left out."""
+    value = request.args.get(name, "false").lower()
+    if value not in SWITCHES:
+        raise InvalidRequest(f"`{name}` is either true or false.")
+    return SWITCHES[value]
+
+
+@contextmanager
+def _place() -> Iterator[None]:
+    """Hold one of the places for requests in flight; when all are taken, say so at once."""
+    places = _gateway().places
+    if not places.acquire(blocking=False):
+        raise TooManyRequests("All places are taken; please come back in a moment.")
+    try:
+        yield
+    finally:
+        places.release()
+
+
+@contextmanager
+def _timed(timings_ms: dict[str, float], step: str) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    timings_ms[step] = round(1000 * (time.perf_counter() - began), 1)

@@ -1,0 +1,56 @@
+from collections.abc import Iterator
+
+import pytest
+from drawings import encode, gradient
+from fake_serving import FakeServing
+from flask import Flask
+from flask.testing import FlaskClient
+from picture_server import PictureServer
+
+from gateway import create_app
+from gateway.config import Settings
+
+
+@pytest.fixture(scope="session")
+def jpeg() -> bytes:
+    return encode(gradient())
+
+
+@pytest.fixture
+def serving() -> Iterator[FakeServing]:
+    fake = FakeServing()
+    yield fake
+    fake.stop()
+
+
+@pytest.fixture
+def pictures(jpeg: bytes) -> Iterator[PictureServer]:
+    server = PictureServer()
+    server.routes["/picture.jpg"] = jpeg
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def settings(serving: FakeServing, pictures: PictureServer) -> Settings:
+    return Settings(
+        tf_serving_host=serving.host,
+        allow_private_sources=True,
+        allowed_ports=(80, 443, pictures.port),
+        fetch_timeout=1.0,
+        request_timeout=3.0,
+        max_image_bytes=1_000_000,
+        max_body_bytes=1_200_000,
+    )
+
+
+@pytest.fixture
+def app(settings: Settings) -> Iterator[Flask]:
+    app = create_app(settings)
+    yield app
+    app.extensions["gateway"].model.close()
+
+
+@pytest.fixture
+def client(app: Flask) -> FlaskClient:
+    return app.test_client()

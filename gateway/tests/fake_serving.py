@@ -1,0 +1,143 @@
+"""A model server that answers what a test tells it to, over a real socket."""
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+import numpy as np
+from google.protobuf.any_pb2 import Any
+from google.protobuf.wrappers_pb2 import Int64Value
+
+from gateway import tf_serving_pb2 as tf
+from gateway.serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+
+SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
+
+
+def tensor(values: np.ndarray) -> tf.TensorProto:
+    shape = tf.TensorShapeProto(dim=[tf.TensorShapeProto.Dim(size=n) for n in values.shape])
+    if values.dtype == np.float32:
+        return tf.TensorProto(dtype=tf.DT_FLOAT, tensor_shape=shape, float_val=values.ravel())
+    words = [str(word).encode() for word in values.ravel()]
+    return tf.TensorProto(dtype=tf.DT_STRING, tensor_shape=shape, string_val=words)
+
+
+def info(dtype: int, *sizes: int) -> tf.TensorInfo:
+    dims = [tf.TensorShapeProto.Dim(size=size) for size in sizes]
+    return tf.TensorInfo(dtype=dtype, tensor_shape=tf.TensorShapeProto(dim=dims))
+
+
+def sports_signatures(height: int = 299, width: int = 299) -> dict[str, tf.SignatureDef]:
+    images = {"images": info(tf.DT_UINT8, -1, height, width, 3)}
+    outputs = {"probabilities": info(tf.DT_FLOAT, -1, 7), "labels": info(tf.DT_STRING, -1, 7)}
+    return {
+        "serving_default": tf.SignatureDef(
+            inputs=images, outputs={**outputs, "in_domain": info(tf.DT_FLOAT, -1)}
+        ),
+        "explain": tf.SignatureDef(
+            inputs=images, outputs={**outputs, "heatmaps": info(tf.DT_FLOAT, -1, 8, 8)}
+        ),
+    }
+
+
+def keras_signatures(classes: int = 3, size: int = 32) -> dict[str, tf.SignatureDef]:
+    return {
+        "serving_default": tf.SignatureDef(
+            inputs={"input_7": info(tf.DT_FLOAT, -1, size, size, 3)},
+            outputs={"dense_5": info(tf.DT_FLOAT, -1, classes)},
+        )
+    }
+
+
+def sports_outputs(count: int = 1, top: str = "cricket") -> dict[str, np.ndarray]:
+    row = np.array([0.88 if sport == top else 0.02 for sport in SPORTS], np.float32)
+    return {
+        "probabilities": np.tile(row, (count, 1)),
+        "labels": np.tile(np.array(SPORTS), (count, 1)),
+        "in_domain": np.full(count, 0.9, np.float32),
+    }
+
+
+class FakeServing:
+    """Change its attributes between requests; `requests` holds what came in."""
+
+    def __init__(self) -> None:
+        self.signatures = sports_signatures()
+        self.outputs: dict[str, np.ndarray] | None = None  # None: cricket
+        self.version = 1
+        self.state = tf.ModelVersionStatus.AVAILABLE
+        self.error: tuple[grpc.StatusCode, str] | None = None
+        self.delay = 0.0  # seconds
+        self.requests: list[tf.PredictRequest] = []
+        self.metadata: list[dict[str, str]] = []
+        self.metadata_calls = 0
+        self._server = grpc.server(
+            ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)], handlers=[_Handler(self)]
+        )
+        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self._server.start()
+
+    @property
+    def host(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    def stop(self) -> None:
+        self._server.stop(grace=None).wait()
+
+    def spec(self) -> tf.ModelSpec:
+        return tf.ModelSpec(
+            name="sport-classification-model", version=Int64Value(value=self.version)
+        )
+
+    def predict(self, request: tf.PredictRequest, context: grpc.ServicerContext):
+        self.requests.append(request)
+        self.metadata.append(dict(context.invocation_metadata()))
+        time.sleep(self.delay)
+        if self.error:
+            context.abort(*self.error)
+        [sent] = request.inputs.values()
+        known = self.signatures["serving_default"].inputs
+        if set(request.inputs) != set(known) or sent.dtype != next(iter(known.values())).dtype:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input does not match signature")
+        outputs = self.outputs or sports_outputs(sent.tensor_shape.dim[0].size)
+        if self.outputs is None and request.model_spec.signature_name == "explain":
+            outputs["heatmaps"] = np.linspace(0, 1, 64, dtype=np.float32).reshape(1, 8, 8)
+        return tf.PredictResponse(
+            outputs={name: tensor(values) for name, values in outputs.items()},
+            model_spec=self.spec(),
+        )
+
+    def get_model_metadata(self, _: object, context: grpc.ServicerContext):
+        self.metadata_calls += 1
+        if self.error:
+            context.abort(*self.error)
+        packed = Any()
+        packed.Pack(tf.SignatureDefMap(signature_def=self.signatures))
+        return tf.GetModelMetadataResponse(
+            model_spec=self.spec(), metadata={"signature_def": packed}
+        )
+
+    def get_model_status(self, _: object, context: grpc.ServicerContext):
+        if self.error:
+            context.abort(*self.error)
+        status = tf.ModelVersionStatus(version=self.version, state=self.state)
+        return tf.GetModelStatusResponse(model_version_status=[status])
+
+
+class _Handler(grpc.GenericRpcHandler):
+    def __init__(self, fake: FakeServing) -> None:
+        self._methods = {
+            PREDICT: (fake.predict, tf.PredictRequest),
+            GET_MODEL_METADATA: (fake.get_model_metadata, tf.GetModelMetadataRequest),
+            GET_MODEL_STATUS: (fake.get_model_status, tf.GetModelStatusRequest),
+        }
+
+    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+        if details.method not in self._methods:
+            return None
+        method, request_type = self._methods[details.method]
+        return grpc.unary_unary_rpc_method_handler(
+            method,
+            request_deserializer=request_type.FromString,
+            response_serializer=lambda response: response.SerializeToString(),
+        )

@@ -1,0 +1,65 @@
+import pytest
+
+from gateway.config import Settings
+
+
+def test_defaults() -> None:
+    settings = Settings.from_env({})
+    assert settings.tf_serving_host == "localhost:8500"
+    assert settings.allowed_ports == (80, 443)
+    assert not settings.allow_private_sources
+
+
+def test_every_setting_is_read_from_its_variable() -> None:
+    environ = {
+        "TF_SERVING_HOST": "model:9000",
+        "GATEWAY_MODEL_NAME": "other",
+        "GATEWAY_LABELS": "a, b,c",
+        "GATEWAY_ALLOWED_SOURCES": "*.example.com,example.org",
+        "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
+        "GATEWAY_ALLOWED_PORTS": "80,8080",
+        "GATEWAY_FETCH_TIMEOUT": "2.5",
+        "GATEWAY_REQUEST_TIMEOUT": "7",
+        "GATEWAY_MAX_BODY_BYTES": "1000",
+        "GATEWAY_MAX_IMAGE_BYTES": "900",
+        "GATEWAY_MAX_IMAGE_PIXELS": "800",
+        "GATEWAY_MAX_IN_FLIGHT": "3",
+    }
+    assert set(environ) == set(Settings.variables().values())
+    assert Settings.from_env(environ) == Settings(
+        tf_serving_host="model:9000",
+        model_name="other",
+        labels=("a", "b", "c"),
+        allowed_sources=("*.example.com", "example.org"),
+        allow_private_sources=True,
+        allowed_ports=(80, 8080),
+        fetch_timeout=2.5,
+        request_timeout=7.0,
+        max_body_bytes=1000,
+        max_image_bytes=900,
+        max_image_pixels=800,
+        max_in_flight=3,
+    )
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("GATEWAY_MAX_IN_FLIGHT", "many"),
+        ("GATEWAY_MAX_IN_FLIGHT", "0"),
+        ("GATEWAY_MAX_IMAGE_BYTES", "-1"),
+        ("GATEWAY_FETCH_TIMEOUT", "nan"),
+        ("GATEWAY_FETCH_TIMEOUT", "inf"),
+        ("GATEWAY_FETCH_TIMEOUT", "30"),
+        ("GATEWAY_ALLOW_PRIVATE_SOURCES", "perhaps"),
+        ("GATEWAY_ALLOWED_PORTS", "80,http"),
+        ("GATEWAY_ALLOWED_PORTS", "70000"),
+        ("GATEWAY_ALLOWED_PORTS", ""),
+        ("GATEWAY_LABELS", "a,a"),
+        ("GATEWAY_MODEL_NAME", ""),
+        ("TF_SERVING_HOST", ""),
+    ],
+)
+def test_a_bad_value_stops_the_start_and_names_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(ValueError, match=variable):
+        Settings.from_env({variable: value})
