@@ -1,0 +1,60 @@
+"""Preprocessing against a full Pillow decode and resize of the same JPEG, in turns.
+
+python bench/preprocessing.py [--rounds 15]
+"""
+
+import argparse
+import io
+import statistics
+import time
+from collections.abc import Callable
+
+import numpy as np
+from PIL import Image, ImageFilter
+
+from gateway.images import preprocess
+
+SIZES = {"0.2 Mpx": (500, 375), "2 Mpx": (1920, 1080), "12 Mpx": (4000, 3000)}
+
+
+def photograph(width: int, height: int) -> bytes:
+    """A JPEG with a photograph's mix of smooth areas and fine detail."""
+    rng = np.random.default_rng(7)
+    coarse = Image.fromarray(rng.integers(0, 256, (height // 50, width // 50, 3), np.uint8))
+    smooth = coarse.resize((width, height), Image.Resampling.BICUBIC)
+    grain = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
+    grain = grain.filter(ImageFilter.GaussianBlur(1))
+    buffer = io.BytesIO()
+    Image.blend(smooth, grain, 0.2).save(buffer, "JPEG", quality=88)
+    return buffer.getvalue()
+
+
+def full_decode(data: bytes) -> np.ndarray:
+    image = Image.open(io.BytesIO(data)).convert("RGB")
+    return np.asarray(image.resize((299, 299), Image.Resampling.BILINEAR))
+
+
+def milliseconds(function: Callable[[bytes], np.ndarray], data: bytes) -> float:
+    began = time.perf_counter()
+    function(data)
+    return 1000 * (time.perf_counter() - began)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--rounds", type=int, default=15)
+    rounds = parser.parse_args().rounds
+    print(f"{'JPEG':8} {'MB':>5} {'full, ms':>9} {'ours, ms':>9} {'ours/full':>9}")
+    for name, size in SIZES.items():
+        data = photograph(*size)
+        pairs = [
+            (milliseconds(full_decode, data), milliseconds(preprocess, data))
+            for _ in range(rounds + 1)
+        ][1:]  # the first round warms up
+        full, ours = (statistics.median(column) for column in zip(*pairs, strict=True))
+        ratio = statistics.median(ours / full for full, ours in pairs)
+        print(f"{name:8} {len(data) / 1e6:5.1f} {full:9.1f} {ours:9.1f} {ratio:9.2f}")
+
+
+if __name__ == "__main__":
+    main()
