@@ -1,0 +1,68 @@
+"""The two small examples that README shows."""
+
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from threading import Thread
+
+import pytest
+from flask import Flask
+from picture_server import PictureServer
+from werkzeug.serving import make_server
+
+ROOT = Path(__file__).parents[2]
+COMMANDS = [[sys.executable, str(ROOT / "gateway/predict_test.py")]]
+if shutil.which("curl"):
+    COMMANDS.append([str(ROOT / "predict_test.sh")])
+
+
+@pytest.fixture
+def host(app: Flask) -> Iterator[str]:
+    server = make_server("localhost", 0, app, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    yield f"localhost:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def ask(command: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([*command, *arguments], capture_output=True, text=True)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_url(command: list[str], host: str, pictures: PictureServer) -> None:
+    answer = ask(command, host, pictures.url("/picture.jpg"))
+    assert (answer.stdout.strip(), answer.returncode) == ('"cricket"', 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file(command: list[str], host: str, jpeg: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    answer = ask(command, f"http://{host}", str(tmp_path / "a.jpg"))
+    assert (answer.stdout.strip(), answer.returncode) == ('"cricket"', 0)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_an_error_is_shown_and_fails(
+    command: list[str], host: str, pictures: PictureServer
+) -> None:
+    answer = ask(command, host, pictures.url("/gone.jpg"))
+    assert "The source answered 404." in answer.stdout
+    assert answer.returncode != 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_file_that_is_not_there(command: list[str], host: str) -> None:
+    answer = ask(command, host, "nothing.jpg")
+    assert "nothing.jpg" in answer.stderr
+    assert answer.returncode != 0
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_service_that_is_not_there(command: list[str], jpeg: bytes, tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(jpeg)
+    assert ask(command, "localhost:1", str(tmp_path / "a.jpg")).returncode != 0

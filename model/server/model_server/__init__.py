@@ -1,0 +1,6 @@
+"""The embedded model server: TensorFlow Serving's gRPC API on TensorFlow's own runtime."""
+
+import os
+
+# Must stand in the environment before TensorFlow is imported.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")

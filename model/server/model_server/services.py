@@ -1,0 +1,101 @@
+"""The gRPC services, as TensorFlow Serving defines them."""
+
+from collections.abc import Callable
+from typing import Any
+
+import grpc
+from google.protobuf.any_pb2 import Any as AnyMessage
+from tensorflow_serving.apis import (
+    get_model_metadata_pb2,
+    get_model_status_pb2,
+    model_pb2,
+    model_service_pb2_grpc,
+    predict_pb2,
+    prediction_service_pb2_grpc,
+)
+
+from model_server.errors import InvalidArgument, NotFound, TooLate, status_of
+from model_server.servable import Servable
+from model_server.versions import Versions
+
+SIGNATURE_DEF = "signature_def"
+
+
+def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
+    """Answer what a method raises with its gRPC status."""
+
+    def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+        try:
+            left = context.time_remaining()
+            if left is not None and left <= 0:
+                raise TooLate("Deadline exceeded before the request was started")
+            if not request.HasField("model_spec"):
+                raise InvalidArgument("Missing ModelSpec")
+            return method(self, request)
+        except Exception as error:
+            code, message = status_of(error)
+        context.abort(code, message)
+
+    return answer
+
+
+def _servable(versions: Versions, spec: model_pb2.ModelSpec) -> Servable:
+    if spec.name != versions.model_name:
+        raise NotFound(f"Servable not found for request: Latest({spec.name})")
+    return versions.servable(spec.version.value if spec.HasField("version") else None)
+
+
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+    """Predict and GetModelMetadata; Classify, Regress and MultiInference are UNIMPLEMENTED."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    @_answers
+    def Predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
+        return _servable(self._versions, request.model_spec).predict(request)
+
+    @_answers
+    def GetModelMetadata(
+        self, request: get_model_metadata_pb2.GetModelMetadataRequest
+    ) -> get_model_metadata_pb2.GetModelMetadataResponse:
+        if not request.metadata_field:
+            raise InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field")
+        for name in request.metadata_field:
+            if name != SIGNATURE_DEF:
+                raise InvalidArgument(f"Metadata field {name} is not supported")
+        servable = _servable(self._versions, request.model_spec)
+        packed = AnyMessage()
+        packed.Pack(
+            get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
+        )
+        response = get_model_metadata_pb2.GetModelMetadataResponse(
+            metadata={SIGNATURE_DEF: packed}
+        )
+        response.model_spec.name = request.model_spec.name
+        response.model_spec.version.value = servable.version
+        return response
+
+
+class ModelService(model_service_pb2_grpc.ModelServiceServicer):
+    """GetModelStatus; HandleReloadConfigRequest is UNIMPLEMENTED."""
+
+    def __init__(self, versions: Versions) -> None:
+        self._versions = versions
+
+    @_answers
+    def GetModelStatus(
+        self, request: get_model_status_pb2.GetModelStatusRequest
+    ) -> get_model_status_pb2.GetModelStatusResponse:
+        spec = request.model_spec
+        statuses = self._versions.statuses() if spec.name == self._versions.model_name else {}
+        if spec.HasField("version"):
+            statuses = {v: s for v, s in statuses.items() if v == spec.version.value}
+        if not statuses:
+            raise NotFound(f"Could not find any versions of model {spec.name}")
+        response = get_model_status_pb2.GetModelStatusResponse()
+        for version, status in statuses.items():
+            row = response.model_version_status.add(version=version, state=status.state)
+            row.status.error_code = status.error_code
+            row.status.error_message = status.error_message
+        return response

@@ -1,0 +1,54 @@
+"""Between TensorProto and ndarray."""
+
+import numpy as np
+import tensorflow as tf
+from tensorflow.core.framework import tensor_pb2, types_pb2
+
+from model_server.errors import InvalidArgument
+
+# TensorFlow Serving answers in these fields; other types go as tensor_content.
+VALUE_FIELDS = {
+    tf.float32: "float_val",
+    tf.float64: "double_val",
+    tf.int32: "int_val",
+    tf.uint8: "int_val",
+    tf.int64: "int64_val",
+    tf.bool: "bool_val",
+    tf.string: "string_val",
+}
+_KNOWN = set(types_pb2.DataType.values())
+
+
+def to_array(name: str, proto: tensor_pb2.TensorProto, spec: tf.TensorSpec) -> np.ndarray:
+    """Read an input, and check it before it meets others in a batch.
+
+    Raises:
+        InvalidArgument: another dtype or shape than the signature's, or not as many
+            values as the shape says.
+    """
+    if proto.dtype != spec.dtype.as_datatype_enum:
+        sent = types_pb2.DataType.Name(proto.dtype) if proto.dtype in _KNOWN else proto.dtype
+        raise InvalidArgument(f"Expects {name} to be {spec.dtype.name} but {sent} is provided")
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if proto.tensor_shape.unknown_rank or not spec.shape.is_compatible_with(shape):
+        raise InvalidArgument(f"Input {name} has shape {shape}, expected {spec.shape}")
+    if 0 in shape:
+        raise InvalidArgument(f"Input {name} has shape {shape}: nothing to predict")
+    try:
+        if proto.tensor_content and spec.dtype != tf.string:
+            return np.frombuffer(proto.tensor_content, spec.dtype.as_numpy_dtype).reshape(shape)
+        return tf.make_ndarray(proto)
+    except (ValueError, TypeError) as error:
+        raise InvalidArgument(f"Input {name} does not parse: {error}") from error
+
+
+def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+    dtype = tf.as_dtype(array.dtype)
+    field = VALUE_FIELDS.get(dtype)
+    if field is None:
+        return tf.make_tensor_proto(array)
+    return tensor_pb2.TensorProto(
+        dtype=dtype.as_datatype_enum,
+        tensor_shape=tf.TensorShape(array.shape).as_proto(),
+        **{field: array.ravel().tolist()},
+    )
