@@ -3,7 +3,7 @@
 set -euo pipefail
 
 host=${1:-localhost:9696}
-picture=${2:-$(dirname "$0")/dataset/samples/cricket.jpg}
+picture=${2:-$(dirname "$0")/dataset/samples/soccer.jpg}
 case $host in *://*) ;; *) host=http://$host ;; esac
 
 case $picture in

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import requests
 
-SAMPLE = Path(__file__).resolve().parent.parent / "dataset/samples/cricket.jpg"
+SAMPLE = Path(__file__).resolve().parent.parent / "dataset/samples/soccer.jpg"
 
 host = sys.argv[1] if len(sys.argv) > 1 else "localhost:9696"
 picture = sys.argv[2] if len(sys.argv) > 2 else str(SAMPLE)

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import keras
 import numpy as np
-from gateway.images import preprocess
 from PIL import Image, ImageEnhance
 from scipy.sparse.csgraph import connected_components
 from sklearn.model_selection import StratifiedGroupKFold
+
+from gateway.images import preprocess
 
 SERIES_SIMILARITY = 0.96  # cosine; pictures of one event in one hall come out above it
 FOLDS = 7  # one of them is held out
@@ -86,11 +87,14 @@ def split(pictures: Sequence[Picture], features: np.ndarray, seed: int) -> list[
 
 
 def _series(classes: np.ndarray, features: np.ndarray) -> np.ndarray:
-    """Number the series: int [N]."""
+    """Number the series: int [N]. One that holds most of a class tells nothing and is not kept."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
-    alike = (unit @ unit.T > SERIES_SIMILARITY) & (classes[:, None] == classes[None, :])
-    series: np.ndarray = connected_components(alike, directed=False)[1]
-    return series
+    same_class = classes[:, None] == classes[None, :]
+    count, series = connected_components(
+        (unit @ unit.T > SERIES_SIMILARITY) & same_class, directed=False
+    )
+    most = 2 * np.bincount(series)[series] > same_class.sum(axis=1)
+    return np.where(most, count + np.arange(len(series)), series)
 
 
 def write_split(file: Path, pictures: Sequence[Picture]) -> None:
@@ -111,10 +115,13 @@ def read_split(file: Path, folder: Path) -> list[Picture]:
 
 def load(pictures: Sequence[Picture], size: int, batch_size: int) -> Iterator[np.ndarray]:
     """Yield the pictures as the gateway prepares them: uint8 [<= batch_size, size, size, 3]."""
+
+    def prepared(picture: Picture) -> np.ndarray:
+        return preprocess(picture.path.read_bytes(), (size, size))
+
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(pictures), batch_size):
-            batch = pictures[start : start + batch_size]
-            yield np.stack(list(pool.map(lambda p: preprocess(p.path.read_bytes(), (size, size)), batch)))
+            yield np.stack(list(pool.map(prepared, pictures[start : start + batch_size])))
 
 
 class AugmentedPictures(keras.utils.PyDataset):
@@ -124,9 +131,7 @@ class AugmentedPictures(keras.utils.PyDataset):
     grows with its class's count to the power of 0.7, so that small classes count more.
     """
 
-    def __init__(
-        self, pictures: Sequence[Picture], size: int, batch_size: int, seed: int
-    ) -> None:
+    def __init__(self, pictures: Sequence[Picture], size: int, batch_size: int, seed: int) -> None:
         super().__init__(workers=2, max_queue_size=8)
         self._pictures, self._size, self._batch_size, self._seed = pictures, size, batch_size, seed
         self._labels = labels_of(pictures)
@@ -151,9 +156,9 @@ class AugmentedPictures(keras.utils.PyDataset):
         self._epoch += 1
 
     def _augmented(self, picture: Picture, rng: np.random.Generator) -> np.ndarray:
-        side = self._size * 5 // 4
+        size, side = (self._size, self._size), self._size * 5 // 4
         whole = Image.fromarray(preprocess(picture.path.read_bytes(), (side, side)))
-        image = whole.resize((self._size, self._size), Image.Resampling.BILINEAR, box=_crop(side, rng))
+        image = whole.resize(size, Image.Resampling.BILINEAR, box=_crop(side, rng))
         for enhance in (ImageEnhance.Brightness, ImageEnhance.Contrast, ImageEnhance.Color):
             image = enhance(image).enhance(rng.uniform(*COLOUR))
         pixels = np.asarray(image)

@@ -74,7 +74,7 @@ class Classifier(tf.Module):
         return {**self._answer(logits), "heatmaps": tf.math.divide_no_nan(heat, highest)}
 
     def _activations(self, images: tf.Tensor) -> tf.Tensor:
-        """Class activation maps [N, 8, 8, classes]; their means are the logits (Zhou et al. 2016)."""
+        """Class activation maps [N, 8, 8, classes]; their means are logits (Zhou et al. 2016)."""
         return tf.ensure_shape(self._network(images)[0], [None, 8, 8, len(self._labels)])
 
     def _answer(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -123,7 +123,8 @@ def export(run_folder: Path, data: Path, destination: Path, version: int) -> Pat
         signatures={"serving_default": module.serving_default, "explain": module.explain},
     )
     write_warm_up(unfinished)
-    compare(unfinished, held_out[:COMPARED], softmax(logits[:COMPARED] / calibration.temperature, 1))
+    expected = softmax(logits[:COMPARED] / calibration.temperature, axis=1)
+    compare(unfinished, held_out[:COMPARED], expected)
     unfinished.rename(folder)
     return folder
 

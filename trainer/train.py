@@ -25,7 +25,7 @@ from data import (
     split,
     write_split,
 )
-from network import BACKBONE, build
+from network import build
 from sklearn.linear_model import LogisticRegression
 from tqdm import tqdm
 
@@ -120,7 +120,7 @@ def train(flags: argparse.Namespace) -> None:
         "image_size": flags.image_size,
         "seed": flags.seed,
         "precision": precision,
-        "pictures": {name: sum(p.split == name for p in pictures) for name in ("train", "validation")},
+        "pictures": {"train": int((~held_out).sum()), "validation": int(held_out.sum())},
         "validation_accuracy": {"head": head_accuracy, "kept": accuracy},
     }
     (flags.run_folder / "run.json").write_text(json.dumps(summary, indent=2) + "\n")
@@ -128,7 +128,7 @@ def train(flags: argparse.Namespace) -> None:
 
 
 def choose_precision(wanted: str, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """bfloat16 on a GPU and on processors with instructions for it; others emulate it ten times slower."""
+    """bfloat16 where the processor has instructions for it; others emulate it, ten times slower."""
     if wanted != "auto":
         return wanted
     flags = cpuinfo.read_text() if cpuinfo.exists() else ""
@@ -147,11 +147,11 @@ def extract(model: keras.Model, pictures: list[Picture], flags: argparse.Namespa
         same = int(kept["size"]) == flags.image_size and np.array_equal(kept["names"], names)
         if same and str(kept["base_weights"]) == str(flags.base_weights):
             return kept["features"]
-    backbone = keras.Model(model.input, model.get_layer(BACKBONE).output)
+    pooled = keras.Model(model.input, model.get_layer("head").input)
     progress = tqdm(total=len(pictures), desc="features", unit="picture")
     batches = []
     for images in load(pictures, flags.image_size, flags.batch_size):
-        both = [backbone.predict_on_batch(side) for side in (images, images[:, :, ::-1])]
+        both = [pooled.predict_on_batch(side) for side in (images, images[:, :, ::-1])]
         batches.append(np.stack(both, axis=1).astype(np.float32))
         progress.update(len(images))
     progress.close()
@@ -206,7 +206,9 @@ def fine_tune(
         0.0, steps - warm_up, warmup_target=LEARNING_RATE, warmup_steps=warm_up
     )
     model.compile(
-        keras.optimizers.AdamW(schedule, weight_decay=WEIGHT_DECAY, use_ema=True, ema_momentum=0.99),
+        keras.optimizers.AdamW(
+            schedule, weight_decay=WEIGHT_DECAY, use_ema=True, ema_momentum=0.99
+        ),
         keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=LABEL_SMOOTHING),
         metrics=["accuracy"],
     )

@@ -36,8 +36,8 @@ SERVICE_CONFIG = {
             ],
             "retryPolicy": {
                 "maxAttempts": 2,
-                "initialBackoff": "0.05s",
-                "maxBackoff": "0.05s",
+                "initialBackoff": "0.4s",  # longer than it takes to look for the server again
+                "maxBackoff": "0.4s",
                 "backoffMultiplier": 1,
                 "retryableStatusCodes": ["UNAVAILABLE"],
             },
@@ -52,7 +52,7 @@ CHANNEL_OPTIONS = [
     # After an outage the default waits up to two minutes before it looks again.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
+    ("grpc.max_reconnect_backoff_ms", 200),
 ]
 
 

@@ -8,7 +8,7 @@ SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wre
 
 
 class ByColour(tf.Module):
-    """The signature of our model; red pictures are cricket, green ones tennis, blue ones swimming."""
+    """Our model's signatures; red pictures are cricket, green ones tennis, blue ones swimming."""
 
     def __init__(self, size: int = 32) -> None:
         super().__init__()
@@ -22,25 +22,17 @@ class ByColour(tf.Module):
         logits = [nothing, red, nothing, nothing, blue, green, nothing]
         return tf.nn.softmax(tf.stack(logits, 1) / 16.0)
 
-    def _labels(self, probabilities: tf.Tensor) -> tf.Tensor:
-        return tf.tile(tf.constant([SPORTS]), [tf.shape(probabilities)[0], 1])
-
     def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         probabilities = self._probabilities(images)
         return {
             "probabilities": probabilities,
-            "labels": self._labels(probabilities),
+            "labels": tf.tile(tf.constant([SPORTS]), [tf.shape(images)[0], 1]),
             "in_domain": tf.reduce_max(probabilities, 1),
         }
 
     def _explain(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        probabilities = self._probabilities(images)
         small = tf.image.resize(tf.cast(images, tf.float32), [8, 8])
-        return {
-            "probabilities": probabilities,
-            "labels": self._labels(probabilities),
-            "heatmaps": tf.reduce_max(small, 3) / 255.0,
-        }
+        return {**self._serving_default(images), "heatmaps": tf.reduce_max(small, 3) / 255.0}
 
 
 def write_sports_model(folder: Path, version: int = 1, size: int = 32) -> Path:

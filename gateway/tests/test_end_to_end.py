@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 import requests
 from drawings import encode
-from PIL import Image
 from picture_server import PictureServer
+from PIL import Image
 
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
 import run_local
@@ -79,7 +79,9 @@ def test_by_url(host: str, pictures: PictureServer) -> None:
 
 
 def test_a_form(service: str) -> None:
-    assert requests.post(f"{service}/predict", files={"image": BLUE}, timeout=30).json() == "swimming"
+    assert (
+        requests.post(f"{service}/predict", files={"image": BLUE}, timeout=30).json() == "swimming"
+    )
 
 
 def test_probabilities(service: str) -> None:
@@ -114,9 +116,7 @@ def test_a_model_that_nobody_serves(host: str, monkeypatch: pytest.MonkeyPatch) 
 
 def test_the_model_server_dies_and_comes_back(model_folder: Path) -> None:
     port = run_local.free_port()
-    command = run_local.server_command(
-        {"MODEL_BASE_PATH": str(model_folder)}, f"localhost:{port}"
-    )
+    command = run_local.server_command({"MODEL_BASE_PATH": str(model_folder)}, f"localhost:{port}")
     server = GATEWAY.parent / "model/server"
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(run_local.running(command, os.environ, server))

@@ -6,7 +6,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -50,16 +49,18 @@ class Run:
         return "".join(self.lines) + output
 
 
+def processes() -> dict[int, int]:
+    """Each process and its parent."""
+    command = ["ps", "-e", "-o", "pid=,ppid="]
+    rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    return {int(pid): int(parent) for pid, parent in map(str.split, rows.splitlines())}
+
+
 def descendants(pid: int) -> set[int]:
-    found = {pid}
-    while True:
-        rows = subprocess.run(
-            ["ps", "-e", "-o", "pid=,ppid="], capture_output=True, text=True, check=True
-        ).stdout.splitlines()
-        children = {int(row.split()[0]) for row in rows if int(row.split()[1]) in found}
-        if children <= found:
-            return found - {pid}
-        found |= children
+    parents, found = processes(), {pid}
+    while more := {p for p, parent in parents.items() if parent in found} - found:
+        found |= more
+    return found - {pid}
 
 
 @pytest.fixture(scope="module")
@@ -78,14 +79,14 @@ def test_it_answers_serves_and_leaves_nothing_behind(
 ) -> None:
     run = Run(PORT=port, MODEL_BASE_PATH=str(model_folder))
     run.wait_for("Ctrl-C stops")
-    assert "soccer.jpg shows: \"" in "".join(run.lines)
+    assert 'soccer.jpg shows: "' in "".join(run.lines)
     assert requests.get(f"{run.url}/ping", timeout=5).text == "pong"
-    processes = descendants(run.process.pid)
-    assert len(processes) >= 3
+    started = descendants(run.process.pid)
+    assert len(started) >= 3
     run.process.send_signal(how)
     assert "Traceback" not in run.finish()
     assert run.process.returncode == 0
-    assert not processes & descendants(1)
+    assert not started & set(processes())
 
 
 def test_a_model_server_that_runs_already(model_folder: Path, port: str) -> None:

@@ -5,9 +5,16 @@ import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, text_format, wrappers_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    message_factory,
+    text_format,
+    wrappers_pb2,
+)
 
 _NUMBERS = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 _counter = itertools.count()
@@ -81,7 +88,7 @@ def batched(
     return run.get_concrete_function()
 
 
-def _message() -> object:
+def _message() -> Any:
     """An empty BatchingParameters; tensorflow-serving-api does not ship its definition."""
     kind = descriptor_pb2.FieldDescriptorProto
     fields = [
@@ -95,9 +102,7 @@ def _message() -> object:
         for number, name in enumerate(_NUMBERS, 1)
     ]
     fields.append(
-        kind(
-            name="allowed_batch_sizes", number=6, type=kind.TYPE_INT64, label=kind.LABEL_REPEATED
-        )
+        kind(name="allowed_batch_sizes", number=6, type=kind.TYPE_INT64, label=kind.LABEL_REPEATED)
     )
     pool = descriptor_pool.DescriptorPool()
     pool.AddSerializedFile(wrappers_pb2.DESCRIPTOR.serialized_pb)

@@ -12,7 +12,8 @@ def flags(cpuinfo: Path = Path("/proc/cpuinfo")) -> set[str]:
     if not cpuinfo.exists():
         return set()
     lines = cpuinfo.read_text().splitlines()
-    return set(next((line for line in lines if line.startswith("flags")), "").split())
+    line = next((line for line in lines if line.startswith("flags")), ":")
+    return set(line.split(":")[1].split())
 
 
 def precision(wanted: str, flags: set[str]) -> str:

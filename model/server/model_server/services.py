@@ -60,18 +60,16 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
         if not request.metadata_field:
-            raise InvalidArgument("GetModelMetadataRequest must specify at least one metadata_field")
+            raise InvalidArgument(
+                "GetModelMetadataRequest must specify at least one metadata_field"
+            )
         for name in request.metadata_field:
             if name != SIGNATURE_DEF:
                 raise InvalidArgument(f"Metadata field {name} is not supported")
         servable = _servable(self._versions, request.model_spec)
         packed = AnyMessage()
-        packed.Pack(
-            get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions)
-        )
-        response = get_model_metadata_pb2.GetModelMetadataResponse(
-            metadata={SIGNATURE_DEF: packed}
-        )
+        packed.Pack(get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions))
+        response = get_model_metadata_pb2.GetModelMetadataResponse(metadata={SIGNATURE_DEF: packed})
         response.model_spec.name = request.model_spec.name
         response.model_spec.version.value = servable.version
         return response

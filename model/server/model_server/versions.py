@@ -67,7 +67,10 @@ class Versions:
         """Look at the folder every so many seconds, until `stop`."""
         seen: tuple[int, Fingerprint] | None = None
         while not self._stopped.is_set():
-            newest = self._newest()
+            try:
+                newest = self._newest()
+            except OSError:  # the folder changes while we read it; the next look will tell
+                newest = None
             # A folder that still grows is not loaded over one that serves.
             settled = self._current is None or newest == seen
             if newest is not None and settled:
@@ -84,8 +87,6 @@ class Versions:
             version, fingerprint = int(folder.name), _fingerprint(folder)
             if self._failed.get(version) != fingerprint:
                 return version, fingerprint
-            if self._current is not None and self._current.version == version:
-                return None
         return None
 
     def _serve(self, version: int, fingerprint: Fingerprint) -> None:

@@ -1,0 +1,56 @@
+"""Tiny SavedModels that tell what happened to them."""
+
+from pathlib import Path
+
+import tensorflow as tf
+
+SIZE = 4  # pixels
+
+
+class Counting(tf.Module):
+    """Says of each picture its mean, which version it met, and how many shared its batch.
+
+    `total` counts the pictures of all batches, `slow` works for about a second.
+    """
+
+    def __init__(self, version: int) -> None:
+        super().__init__()
+        self._version = tf.Variable(version, trainable=False)
+        images = [tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, "images")]
+        self.serving_default = tf.function(self._serving_default, input_signature=images)
+        self.unbatched = tf.function(self._unbatched, input_signature=images)
+        self.slow = tf.function(self._slow, input_signature=images)
+        self.divide = tf.function(
+            self._divide, input_signature=[tf.TensorSpec([], tf.int32, n) for n in ("a", "b")]
+        )
+
+    def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        count = tf.shape(images)[0]
+        return {
+            "mean": tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3]),
+            "version": tf.repeat(self._version, count),
+            "batch": tf.repeat(count, count),
+            "labels": tf.tile(tf.constant([["a", "b"]]), [count, 1]),
+        }
+
+    def _unbatched(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"sum": tf.reduce_sum(tf.cast(images, tf.int64))}
+
+    def _slow(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        matrix = tf.random.normal([600, 600])
+        for _ in tf.range(60):
+            matrix = tf.linalg.matmul(matrix, matrix) * 1e-3
+        noise = tf.reduce_sum(matrix) * 0.0
+        mean = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3])
+        return {"mean": mean + tf.where(tf.math.is_nan(noise), 0.0, noise)}
+
+    def _divide(self, a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
+        return {"quotient": a // b}
+
+
+def write_model(folder: Path, version: int = 1) -> Path:
+    module = Counting(version)
+    names = ("serving_default", "unbatched", "slow", "divide")
+    signatures = {name: getattr(module, name) for name in names}
+    tf.saved_model.save(module, str(folder / str(version)), signatures=signatures)
+    return folder
