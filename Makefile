@@ -1,5 +1,6 @@
 # make run    set up what is missing, start everything, answer for one picture, serve until Ctrl-C
 # make test   set up what is missing, run all tests
+# make setup  set up what training and development need
 #
 # Settings go on the command line or into the environment:
 #   make run PORT=8080 MODEL_NAME=other MODEL_BASE_PATH=models/other GATEWAY_LABELS=a,b,c
@@ -11,10 +12,10 @@ PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PACKAGES := gateway model/server trainer
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format train lock proto clean
+.PHONY: help run test setup lint format lock proto clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -6
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -7
 
 run: $(VENV)/gateway/ready $(VENV)/server/ready
 	@exec $(VENV)/gateway/bin/python gateway/run_local.py
@@ -23,6 +24,8 @@ test: $(VENV)/dev/ready
 	@set -e; for package in $(PACKAGES); do \
 	    echo "== $$package"; (cd $$package && $(DEV)/python -m pytest -q -rs); \
 	done
+
+setup: $(VENV)/dev/ready
 
 lint: $(VENV)/dev/ready
 	$(DEV)/ruff check --config .ci/ruff.toml .
@@ -39,7 +42,7 @@ $(VENV)/server/ready: model/server/requirements.lock
 $(VENV)/dev/ready: .ci/requirements.lock
 
 $(VENV)/%/ready:
-	@$(PYTHON) -c 'import sys; sys.exit("Python 3.10 or newer is needed" * (sys.version_info < (3, 10)))'
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed")'
 	@echo "Setting up $(VENV)/$* (once)"
 	@$(PYTHON) -m venv --clear $(VENV)/$*
 	@$(VENV)/$*/bin/python $(PIP_INSTALL) --require-hashes --requirement $<

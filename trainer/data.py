@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedGroupKFold
 
 from gateway.images import preprocess
 
-SERIES_SIMILARITY = 0.96  # cosine; pictures of one event in one hall come out above it
+SERIES_SIMILARITY = 0.97  # cosine; pictures of one event in one hall come out above it
 FOLDS = 7  # one of them is held out
 CROP_AREA = (0.45, 1.0)
 CROP_ASPECT = (0.75, 1.33)
