@@ -26,7 +26,8 @@ def main(environ: Mapping[str, str] = os.environ) -> None:
     port = int(environ.get("PORT") or 9696)
     if not _is_free(port):
         sys.exit(f"Port {port} is taken. Choose another: make run PORT={port + 1}")
-    for number in (signal.SIGINT, signal.SIGTERM):  # a shell's background job ignores SIGINT
+    # A shell's background job ignores SIGINT; SIGHUP comes when its terminal is closed.
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         gateway_environ = dict(environ, PORT=str(port))

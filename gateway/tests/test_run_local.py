@@ -73,7 +73,7 @@ def port() -> str:
     return str(run_local.free_port())
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_it_answers_serves_and_leaves_nothing_behind(
     model_folder: Path, port: str, how: signal.Signals
 ) -> None:
