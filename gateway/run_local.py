@@ -11,19 +11,25 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import requests
+
+from gateway.config import Settings
+from gateway.errors import GatewayError
+from gateway.serving import Model
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = Path("dataset/samples/soccer.jpg")
 START_SECONDS = 180  # a slow disk takes its time with TensorFlow the first time
 STOP_SECONDS = 40
+PROBE_SECONDS = 5
+Processes = Mapping[str, "subprocess.Popen[bytes]"]
 
 
 def main(environ: Mapping[str, str] = os.environ) -> None:
-    port = int(environ.get("PORT") or 9696)
+    port = _port(environ.get("PORT") or "9696")
     if not _is_free(port):
         sys.exit(f"Port {port} is taken. Choose another: make run PORT={port + 1}")
     # A shell's background job ignores SIGINT; SIGHUP comes when its terminal is closed.
@@ -31,14 +37,16 @@ def main(environ: Mapping[str, str] = os.environ) -> None:
         signal.signal(number, signal.default_int_handler)
     with contextlib.suppress(KeyboardInterrupt), contextlib.ExitStack() as stack:
         gateway_environ = dict(environ, PORT=str(port))
-        processes = {}
+        if environ.get("MODEL_NAME"):
+            gateway_environ["GATEWAY_MODEL_NAME"] = environ["MODEL_NAME"]
+        settings(gateway_environ)  # a bad one is told before anything is started
+        processes: dict[str, subprocess.Popen[bytes]] = {}
         if not environ.get("TF_SERVING_HOST"):
             host = f"localhost:{free_port()}"
             server = running(server_command(environ, host), environ, ROOT / "model/server")
             processes["model server"] = stack.enter_context(server)
             gateway_environ["TF_SERVING_HOST"] = host
-        if environ.get("MODEL_NAME"):
-            gateway_environ["GATEWAY_MODEL_NAME"] = environ["MODEL_NAME"]
+            wait_until_loaded(settings(gateway_environ), processes)
         gateway = running([tool("gateway", "gunicorn")], gateway_environ, ROOT / "gateway")
         processes["gateway"] = stack.enter_context(gateway)
         url = f"http://localhost:{port}"
@@ -85,22 +93,50 @@ def running(
             process.wait()
 
 
-def wait_until_ready(url: str, processes: Mapping[str, subprocess.Popen[bytes]]) -> None:
-    reason = "it did not answer"
+def settings(environ: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.from_env(environ)
+    except ValueError as error:
+        sys.exit(str(error))
+
+
+def wait_until_loaded(settings: Settings, processes: Processes) -> None:
+    """Wait for the model here, so that the gateway's log starts when it can be asked."""
+    with contextlib.closing(Model(settings)) as model:
+
+        def reason() -> str:
+            try:
+                model.available(time.monotonic() + PROBE_SECONDS)
+            except GatewayError as error:
+                return str(error)
+            return ""
+
+        _wait(reason, processes)
+
+
+def wait_until_ready(url: str, processes: Processes) -> None:
+    def reason() -> str:
+        try:
+            response = requests.get(f"{url}/readyz", timeout=PROBE_SECONDS)
+        except requests.RequestException:
+            return "The gateway does not answer."
+        return "" if response.ok else str(response.json()["detail"])
+
+    _wait(reason, processes)
+
+
+def _wait(reason: Callable[[], str], processes: Processes) -> None:
+    """Wait until there is no reason to wait, or none to hope."""
     deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
+    while why := reason():
         if _dead(processes):
             sys.exit(f"The {_dead(processes)} did not start; its log is above.")
-        with contextlib.suppress(requests.RequestException):
-            response = requests.get(f"{url}/readyz", timeout=5)
-            if response.ok:
-                return
-            reason = response.json()["detail"]
+        if time.monotonic() > deadline:
+            sys.exit(f"The service was not ready within {START_SECONDS} s: {why}")
         time.sleep(0.2)
-    sys.exit(f"The service was not ready within {START_SECONDS} s: {reason}")
 
 
-def _dead(processes: Mapping[str, subprocess.Popen[bytes]]) -> str:
+def _dead(processes: Processes) -> str:
     return next((name for name, process in processes.items() if process.poll() is not None), "")
 
 
@@ -122,6 +158,12 @@ Ctrl-C stops the service.
 """,
         flush=True,
     )
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and 0 < int(text) < 65536):
+        sys.exit(f"PORT: {text!r} is not a port; they go from 1 to 65535")
+    return int(text)
 
 
 def _is_free(port: int) -> bool:

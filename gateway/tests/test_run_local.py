@@ -106,6 +106,13 @@ def test_a_port_that_is_taken() -> None:
     assert run.process.returncode == 1
 
 
+@pytest.mark.parametrize("port", ["http", "0", "70000"])
+def test_what_is_no_port(port: str) -> None:
+    run = Run(PORT=port)
+    assert "is not a port" in run.finish()
+    assert run.process.returncode == 1
+
+
 def test_a_model_that_is_not_there(tmp_path: Path, port: str) -> None:
     run = Run(PORT=port, MODEL_BASE_PATH=str(tmp_path / "nothing"))
     assert "The model server did not start" in run.finish()
