@@ -52,16 +52,24 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
 
 def main() -> None:
     logging.basicConfig(format="%(asctime)s %(name)s %(levelname)s %(message)s", level="INFO")
+    logging.getLogger("tensorflow").setLevel("ERROR")  # it deprecates sessions with every load
     flags = read_flags()
     try:
         precision = processor.precision(flags.mixed_precision, processor.flags())
         batching = read_batching(flags)
     except (OSError, ValueError) as error:
         sys.exit(f"model_server: {error}")
-    processor.use(
+    config = processor.session_config(
         precision, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
     )
-    log.info("TensorFlow %s, %s, %s", tf.__version__, precision, batching or "no batching")
+    log.info(
+        "starting: TensorFlow %s, %s, threads %s (intra op) and %s (inter op), %s",
+        tf.__version__,
+        precision,
+        config.intra_op_parallelism_threads or "automatic",
+        config.inter_op_parallelism_threads or "automatic",
+        batching or "no batching",
+    )
 
     healthy = health.HealthServicer()
     healthy.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
@@ -69,6 +77,7 @@ def main() -> None:
         flags.model_name,
         flags.model_base_path,
         batching,
+        config,
         on_available=lambda: healthy.set("", health_pb2.HealthCheckResponse.SERVING),
     )
     server, port = make_server(versions, healthy, flags.port)

@@ -1,6 +1,5 @@
 """Server-side batching, with the kernel and the parameters file of TensorFlow Serving."""
 
-import itertools
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from google.protobuf import (
 )
 
 _NUMBERS = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
-_counter = itertools.count()
 
 
 @dataclass(frozen=True)
@@ -57,14 +55,14 @@ class BatchingParameters:
 
 def batched(
     function: Callable[..., list[tf.Tensor]],
-    inputs: list[tf.TensorSpec],
+    inputs: list[tf.Tensor],
     parameters: BatchingParameters,
-) -> Callable[..., list[tf.Tensor]]:
-    """Let calls of `function` from several threads run as one.
+) -> list[tf.Tensor]:
+    """What `function` gives for `inputs`; runs of it from several threads are merged into one.
 
     Args:
         function: takes tensors and gives tensors that all have the batch dimension first.
-        inputs: what it takes.
+        inputs: what it takes, placeholders of a graph.
         parameters: how large a batch may be and how long one waits for it.
     """
     merged = tf.nondifferentiable_batch_function(
@@ -75,17 +73,8 @@ def batched(
         max_enqueued_batches=parameters.max_enqueued_batches,
         enable_large_batch_splitting=False,
     )(function)
-
-    # The scope names the kernel's queue. Two functions with one name would share
-    # it, and the second would be answered by the first.
-    scope = f"servable_{next(_counter)}"
-
-    @tf.function(input_signature=inputs)
-    def run(*tensors: tf.Tensor) -> list[tf.Tensor]:
-        with tf.name_scope(scope):
-            return merged(*tensors)
-
-    return run.get_concrete_function()
+    outputs: list[tf.Tensor] = merged(*inputs)
+    return outputs
 
 
 def _message() -> Any:

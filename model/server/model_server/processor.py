@@ -3,6 +3,7 @@
 from pathlib import Path
 
 import tensorflow as tf
+from tensorflow.core.protobuf import rewriter_config_pb2
 
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}
 
@@ -32,9 +33,15 @@ def precision(wanted: str, flags: set[str]) -> str:
     return "bfloat16" if able and wanted != "off" else "float32"
 
 
-def use(precision: str, intra_op_threads: int, inter_op_threads: int) -> None:
-    """Set TensorFlow up; it must not have run anything yet. 0 threads: TensorFlow's own choice."""
-    tf.config.threading.set_intra_op_parallelism_threads(intra_op_threads)
-    tf.config.threading.set_inter_op_parallelism_threads(inter_op_threads)
+def session_config(
+    precision: str, intra_op_threads: int, inter_op_threads: int
+) -> tf.compat.v1.ConfigProto:
+    """How a session computes; 0 threads is TensorFlow's own choice."""
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=intra_op_threads,
+        inter_op_parallelism_threads=inter_op_threads,
+    )
     if precision == "bfloat16":  # the rewrite behind TensorFlow Serving's --mixed_precision
-        tf.config.optimizer.set_experimental_options({"auto_mixed_precision_onednn_bfloat16": True})
+        rewrites = config.graph_options.rewrite_options
+        rewrites.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
+    return config

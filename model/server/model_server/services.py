@@ -1,5 +1,6 @@
 """The gRPC services, as TensorFlow Serving defines them."""
 
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -20,6 +21,8 @@ from model_server.versions import Versions
 
 SIGNATURE_DEF = "signature_def"
 
+log = logging.getLogger("model_server")
+
 
 def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
     """Answer what a method raises with its gRPC status."""
@@ -34,15 +37,18 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
             return method(self, request)
         except Exception as error:
             code, message = status_of(error)
+            if code is grpc.StatusCode.INTERNAL:
+                log.exception("%s failed", method.__name__)
         context.abort(code, message)
 
     return answer
 
 
 def _servable(versions: Versions, spec: model_pb2.ModelSpec) -> Servable:
-    if spec.name != versions.model_name:
-        raise NotFound(f"Servable not found for request: Latest({spec.name})")
-    return versions.servable(spec.version.value if spec.HasField("version") else None)
+    if spec.version_label:
+        raise InvalidArgument(f"Unrecognized servable version label: {spec.version_label}")
+    version = spec.version.value if spec.HasField("version") else None
+    return versions.servable(spec.name, version)
 
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):

@@ -11,6 +11,9 @@ VALUE_FIELDS = {
     tf.float32: "float_val",
     tf.float64: "double_val",
     tf.int32: "int_val",
+    tf.int16: "int_val",
+    tf.int8: "int_val",
+    tf.uint16: "int_val",
     tf.uint8: "int_val",
     tf.int64: "int64_val",
     tf.bool: "bool_val",
@@ -30,7 +33,8 @@ def to_array(name: str, proto: tensor_pb2.TensorProto, spec: tf.TensorSpec) -> n
         sent = types_pb2.DataType.Name(proto.dtype) if proto.dtype in _KNOWN else proto.dtype
         raise InvalidArgument(f"Expects {name} to be {spec.dtype.name} but {sent} is provided")
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    if proto.tensor_shape.unknown_rank or not spec.shape.is_compatible_with(shape):
+    known = not proto.tensor_shape.unknown_rank and min(shape, default=0) >= 0
+    if not known or not spec.shape.is_compatible_with(shape):
         raise InvalidArgument(f"Input {name} has shape {shape}, expected {spec.shape}")
     if 0 in shape:
         raise InvalidArgument(f"Input {name} has shape {shape}: nothing to predict")
@@ -38,11 +42,13 @@ def to_array(name: str, proto: tensor_pb2.TensorProto, spec: tf.TensorSpec) -> n
         if proto.tensor_content and spec.dtype != tf.string:
             return np.frombuffer(proto.tensor_content, spec.dtype.as_numpy_dtype).reshape(shape)
         return tf.make_ndarray(proto)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, MemoryError) as error:
         raise InvalidArgument(f"Input {name} does not parse: {error}") from error
 
 
-def to_proto(array: np.ndarray) -> tensor_pb2.TensorProto:
+def to_proto(output: np.ndarray | bytes) -> tensor_pb2.TensorProto:
+    """Write an output; a session gives a string without dimensions as bytes."""
+    array = np.array(output, object) if isinstance(output, bytes) else output
     dtype = tf.as_dtype(array.dtype)
     field = VALUE_FIELDS.get(dtype)
     if field is None:

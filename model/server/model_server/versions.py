@@ -1,5 +1,8 @@
 """The versions of a model in its folder: which there are, which one serves."""
 
+import contextlib
+import ctypes
+import gc
 import logging
 import threading
 import time
@@ -7,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import tensorflow as tf
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
 from model_server.batching import BatchingParameters
@@ -39,23 +43,28 @@ class Versions:
     model_name: str
     base_path: Path
     batching: BatchingParameters | None
+    config: tf.compat.v1.ConfigProto = field(default_factory=tf.compat.v1.ConfigProto)
     on_available: Callable[[], None] = lambda: None
     _current: Servable | None = None
     _statuses: dict[int, Status] = field(default_factory=dict)
     _failed: dict[int, Fingerprint] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
-    def servable(self, version: int | None = None) -> Servable:
+    def servable(self, model_name: str, version: int | None = None) -> Servable:
         """The version that serves.
 
         Raises:
             NotFound: none does, or another than the one asked for.
         """
         current = self._current
-        if current is None or version not in (None, current.version):
-            asked = f"Latest({self.model_name})"
+        if (
+            current is None
+            or model_name != self.model_name
+            or version not in (None, current.version)
+        ):
+            asked = f"Latest({model_name})"
             if version is not None:
-                asked = f"Specific({self.model_name}, {version})"
+                asked = f"Specific({model_name}, {version})"
             raise NotFound(f"Servable not found for request: {asked}")
         return current
 
@@ -97,7 +106,7 @@ class Versions:
         log.info("loading version %d", version)
         began = time.monotonic()
         try:
-            servable = Servable(self.base_path / str(version), self.batching)
+            servable = Servable(self.base_path / str(version), self.batching, self.config)
         except Exception as error:  # TensorFlow raises many kinds
             self._failed[version] = fingerprint
             code, message = status_of(error)
@@ -116,10 +125,19 @@ class Versions:
         if previous is not None:  # what it is still working on keeps it alive until it is done
             self._statuses[previous.version] = Status(State.END)
             log.info("version %d unloaded", previous.version)
+            del previous
+        _give_memory_back()
 
 
 def _folders(base_path: Path) -> list[Path]:
     return [f for f in base_path.iterdir() if f.name.isdecimal() and f.is_dir()]
+
+
+def _give_memory_back() -> None:
+    """Loading takes far more memory than serving, and glibc keeps it unless asked."""
+    gc.collect()
+    with contextlib.suppress(AttributeError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _fingerprint(folder: Path) -> Fingerprint:

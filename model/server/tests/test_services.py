@@ -42,7 +42,9 @@ def test_inputs_in_value_fields(client: Client) -> None:
 
 def test_another_signature(client: Client) -> None:
     assert client.predict("unbatched", images=pixels(1, 2))["sum"] == 3 * 48
-    assert client.predict("divide", a=np.int32(7), b=np.int32(2))["quotient"] == 3
+    divided = client.predict("divide", a=np.int32(7), b=np.int32(2))
+    assert divided["quotient"] == 3
+    assert divided["unit"] == b"apples"
 
 
 def test_a_version_by_number(client: Client) -> None:
@@ -60,6 +62,7 @@ def test_an_output_filter(client: Client) -> None:
     ("request_parts", "status", "message"),
     [
         ({"name": "x"}, NOT_FOUND, "Servable not found for request: Latest(x)"),
+        ({"name": "x", "version": 7}, NOT_FOUND, "Servable not found for request: Specific(x, 7)"),
         ({"version": 7}, NOT_FOUND, "Servable not found for request: Specific(m, 7)"),
         ({"signature": "x"}, INVALID, 'Serving signature key "x" not found.'),
     ],
@@ -68,6 +71,14 @@ def test_what_is_not_served(
     client: Client, request_parts: dict, status: grpc.StatusCode, message: str
 ) -> None:
     assert code(lambda: client.predict(images=pixels(), **request_parts)) == (status, message)
+
+
+def test_version_labels_are_not_known(client: Client) -> None:
+    request = client.request(images=pixels())
+    request.model_spec.version_label = "stable"
+    status, details = code(lambda: client.prediction.Predict(request, timeout=5))
+    assert status == INVALID
+    assert "stable" in details
 
 
 def test_no_model_spec(client: Client) -> None:
@@ -121,6 +132,14 @@ def test_content_of_another_length(client: Client, content: bytes) -> None:
     assert "does not parse" in details
 
 
+@pytest.mark.parametrize("count", [-1, 2**40, 2**62])
+def test_a_count_that_makes_no_sense(client: Client, count: int) -> None:
+    proto = tensor_pb2.TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[9])
+    for size in (count, 4, 4, 3):
+        proto.tensor_shape.dim.add(size=size)
+    assert code(lambda: client.predict(images=proto))[0] == INVALID
+
+
 def test_an_unknown_shape_or_type(client: Client) -> None:
     proto = tf.make_tensor_proto(pixels())
     proto.tensor_shape.unknown_rank = True
@@ -128,6 +147,13 @@ def test_an_unknown_shape_or_type(client: Client) -> None:
     proto = tf.make_tensor_proto(pixels())
     proto.dtype = 999
     assert code(lambda: client.predict(images=proto))[0] == INVALID
+
+
+def test_a_signature_that_writes_to_a_variable(client: Client) -> None:
+    first = client.predict("count", words=["b", "c", "a"])
+    assert first["numbers"].tolist() == [20, -1, 10]
+    second = client.predict("count", words=["a"])
+    assert second["requests"][0] == first["requests"][0] + 1
 
 
 def test_an_error_inside_the_graph(client: Client) -> None:

@@ -3,14 +3,17 @@
 import shutil
 import threading
 import time
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
 import grpc
+import numpy as np
 import pytest
 import tensorflow as tf
 from conftest import Client, code, pixels, serve
 from grpc_health.v1 import health_pb2
+from saved_models import write_keras_model
 from tensorflow_serving.apis import get_model_status_pb2, predict_pb2, prediction_log_pb2
 
 from model_server.batching import BatchingParameters
@@ -100,6 +103,27 @@ def test_back_to_the_old_version(client: Client, base_path: Path, models: Path) 
     client.wait_for_version(1)
 
 
+def test_the_old_version_is_freed(client: Client, base_path: Path, models: Path) -> None:
+    old = weakref.ref(client.versions.servable("m"))
+    shutil.copytree(models / "2", base_path / "2")
+    client.wait_for_version(2)
+    wait_until(lambda: old() is None)
+
+
+@pytest.mark.parametrize(
+    "batching", [None, BatchingParameters(max_batch_size=8)], ids=["plain", "batching"]
+)
+def test_a_plain_keras_export(tmp_path: Path, batching: BatchingParameters | None) -> None:
+    write_keras_model(tmp_path)
+    with serve(tmp_path, batching) as client:
+        wait_until(lambda: 1 in client.versions.statuses())
+        wait_until(lambda: client.status()[1].state == State.AVAILABLE)
+        (name,) = client.versions.servable("m").definitions["serving_default"].inputs
+        (answer,) = client.predict(**{name: pixels(1, 2).astype(np.float32)}).values()
+    assert answer.shape == (2, 3)
+    np.testing.assert_allclose(answer.sum(1), 1, rtol=1e-5)
+
+
 def test_an_emptied_folder_keeps_the_last_version(client: Client, base_path: Path) -> None:
     shutil.rmtree(base_path / "1")
     time.sleep(0.5)
@@ -137,7 +161,7 @@ def test_warm_up_requests_are_replayed(base_path: Path) -> None:
     write_warm_up(base_path / "1", "", "unbatched", "")
     with serve(base_path) as client:
         client.wait_for_version(1)
-        assert client.versions.servable().warm_up_requests == 3
+        assert client.versions.servable("m").warm_up_requests == 3
 
 
 def test_a_version_whose_warm_up_fails_does_not_serve(base_path: Path) -> None:
@@ -146,3 +170,11 @@ def test_a_version_whose_warm_up_fails_does_not_serve(base_path: Path) -> None:
         wait_until(lambda: client.versions.statuses().get(1, None) is not None)
         wait_until(lambda: client.status()[1].state == State.END)
         assert "no such signature" in client.status()[1].status.error_message
+
+
+def test_too_many_warm_up_requests(base_path: Path) -> None:
+    write_warm_up(base_path / "1", *[""] * 1001)
+    with serve(base_path) as client:
+        wait_until(lambda: client.versions.statuses().get(1, None) is not None)
+        wait_until(lambda: client.status()[1].state == State.END)
+        assert "1000" in client.status()[1].status.error_message
