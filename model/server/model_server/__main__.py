@@ -2,6 +2,7 @@
 
 import argparse
 import logging
+import os
 import signal
 import sys
 import threading
@@ -96,6 +97,8 @@ def main() -> None:
     healthy.enter_graceful_shutdown()
     versions.stop()
     server.stop(GRACE_SECONDS).wait()
+    logging.shutdown()
+    os._exit(0)  # a version that is still being loaded would abort the interpreter's own exit
 
 
 def read_batching(flags: argparse.Namespace) -> BatchingParameters | None:

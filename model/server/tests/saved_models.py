@@ -4,6 +4,7 @@ from pathlib import Path
 
 import keras
 import tensorflow as tf
+from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 SIZE = 4  # pixels
 
@@ -83,3 +84,19 @@ def write_keras_model(folder: Path, version: int = 1) -> Path:
     )
     model.export(str(folder / str(version)), verbose=False)
     return folder
+
+
+def write_warm_up(folder: Path, *signatures: str) -> None:
+    """Lay a request of each signature beside the model in `folder`."""
+    file = folder / "assets.extra" / "tf_serving_warmup_requests"
+    file.parent.mkdir()
+    with tf.io.TFRecordWriter(str(file)) as records:
+        for signature in signatures:
+            request = predict_pb2.PredictRequest()
+            request.model_spec.signature_name = signature
+            request.inputs["images"].CopyFrom(
+                tf.make_tensor_proto(tf.zeros([1, SIZE, SIZE, 3], tf.uint8))
+            )
+            log = prediction_log_pb2.PredictionLog()
+            log.predict_log.request.CopyFrom(request)
+            records.write(log.SerializeToString())

@@ -1,6 +1,7 @@
 """The server as a process: flags, log, signals."""
 
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import grpc
 import pytest
 from conftest import Client, pixels
+from saved_models import write_warm_up
 
 from model_server import processor
 
@@ -48,6 +50,17 @@ def test_a_request_in_flight_is_finished(models: Path, how: signal.Signals) -> N
     assert server.process.returncode == 0
     assert "stopping" in output
     assert "Traceback" not in output
+
+
+def test_stopping_while_a_version_is_loaded(models: Path, tmp_path: Path) -> None:
+    shutil.copytree(models / "1", tmp_path / "1")
+    write_warm_up(tmp_path / "1", *[""] * 1000)
+    server = Server(f"--model_base_path={tmp_path}")
+    server.wait_for("loading version 1")
+    threading.Event().wait(0.3)
+    server.process.terminate()
+    assert "available" not in server.finish()
+    assert server.process.returncode == 0
 
 
 def test_the_log_names_what_it_runs_on(models: Path) -> None:

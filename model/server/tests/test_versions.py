@@ -10,11 +10,10 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
 from conftest import Client, code, pixels, serve
 from grpc_health.v1 import health_pb2
-from saved_models import write_keras_model
-from tensorflow_serving.apis import get_model_status_pb2, predict_pb2, prediction_log_pb2
+from saved_models import write_keras_model, write_warm_up
+from tensorflow_serving.apis import get_model_status_pb2
 
 from model_server.batching import BatchingParameters
 
@@ -142,19 +141,6 @@ def test_an_empty_folder_waits_for_its_first_version(tmp_path: Path, models: Pat
         client.wait_for_version(1)
         health = client.health.Check(health_pb2.HealthCheckRequest(), timeout=5)
         assert health.status == health_pb2.HealthCheckResponse.SERVING
-
-
-def write_warm_up(folder: Path, *signatures: str) -> None:
-    file = folder / "assets.extra" / "tf_serving_warmup_requests"
-    file.parent.mkdir()
-    with tf.io.TFRecordWriter(str(file)) as records:
-        for signature in signatures:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.signature_name = signature
-            request.inputs["images"].CopyFrom(tf.make_tensor_proto(pixels()))
-            log = prediction_log_pb2.PredictionLog()
-            log.predict_log.request.CopyFrom(request)
-            records.write(log.SerializeToString())
 
 
 def test_warm_up_requests_are_replayed(base_path: Path) -> None:
