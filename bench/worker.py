@@ -59,7 +59,9 @@ def main() -> None:
         if not host:
             host = f"localhost:{run_local.free_port()}"
             command = run_local.server_command(environ, host)
-            stack.enter_context(run_local.running(command, environ, ROOT / "model/server"))
+            server = stack.enter_context(run_local.running(command, environ, ROOT / "model/server"))
+            settings = run_local.settings({**environ, "TF_SERVING_HOST": host})
+            run_local.wait_until_loaded(settings, {"model server": server})
         port = run_local.free_port()
         environ |= {"TF_SERVING_HOST": host, "PORT": str(port), "WEB_CONCURRENCY": "1"}
         url = f"http://localhost:{port}"
