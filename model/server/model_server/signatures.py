@@ -110,8 +110,8 @@ class Builder:
         inputs = [tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in specs.values()]
         try:
             targets = self._targets(definition, frozen, inputs)
-        except ValueError as error:  # a variable that the signature writes cannot be a constant
-            log.info("signature %s keeps its variables, which is slower: %s", name, error)
+        except ValueError:  # a variable that the signature writes cannot be a constant
+            log.info("signature %s cannot be frozen and keeps its variables: slower", name)
             targets = self._targets(definition, graph, inputs)
         return Signature(specs, outputs, self.session.make_callable(targets, inputs))
 
