@@ -10,6 +10,7 @@ VENV := .venv
 DEV := $(CURDIR)/$(VENV)/dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
 PACKAGES := gateway model/server trainer
+TESTED := $(PACKAGES) kube-config
 
 .DEFAULT_GOAL := help
 .PHONY: help run test setup lint format lock proto clean
@@ -21,7 +22,7 @@ run: $(VENV)/gateway/ready $(VENV)/server/ready
 	@exec $(VENV)/gateway/bin/python gateway/run_local.py
 
 test: $(VENV)/dev/ready
-	@set -e; for package in $(PACKAGES); do \
+	@set -e; for package in $(TESTED); do \
 	    echo "== $$package"; (cd $$package && $(DEV)/python -m pytest -q -rs); \
 	done
 

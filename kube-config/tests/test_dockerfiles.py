@@ -1,0 +1,73 @@
+"""What can be said of the Dockerfiles without building them."""
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from conftest import ROOT, output
+from variables import MODEL
+
+FOLDERS = ["gateway", "model", "model/server"]
+
+
+def dockerfile(folder: str) -> str:
+    return (ROOT / folder / "Dockerfile").read_text()
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_house_rules(folder: str) -> None:
+    text = dockerfile(folder)
+    assert re.search(r"^USER [1-9]\d*:[1-9]\d*$", text, re.MULTILINE)
+    for base in re.findall(r"^ARG \w+_IMAGE=(.+)$", text, re.MULTILINE):
+        assert re.search(r":\d+\.\d+", base), f"{base} is not pinned"
+    assert "HEALTHCHECK" in text
+    assert re.search(r'^(CMD|ENTRYPOINT) \["', text, re.MULTILINE)
+    for label in ("title", "description", "licenses", "revision"):
+        assert f"org.opencontainers.image.{label}=" in text
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
+def test_everything_copied_is_let_through_and_nothing_else(folder: str) -> None:
+    rules = (ROOT / folder / ".dockerignore").read_text().splitlines()
+    allowed = {rule[1:] for rule in rules if rule.startswith("!")}
+    copied = {
+        name
+        for names in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(folder), re.MULTILINE)
+        for name in names.split()
+    }
+    assert "*" in rules
+    assert copied == allowed
+
+
+@pytest.mark.parametrize("folder", ["gateway", "model/server"])
+def test_python_packages_are_locked_by_hash(folder: str) -> None:
+    assert "--require-hashes" in dockerfile(folder)
+    assert "--only-binary :all:" in dockerfile(folder)
+
+
+def test_the_gateway_image_has_no_tensorflow() -> None:
+    assert "tensorflow" not in (ROOT / "gateway/requirements.lock").read_text()
+
+
+def test_each_variable_of_the_model_image_is_a_flag_of_tf_serving() -> None:
+    names = set(re.findall(r"\b(TFS_\w+)=", dockerfile("model")))
+    assert len(names) >= 8
+    assert names <= MODEL
+
+
+def test_serve_makes_flags_of_variables_and_leaves_no_shell_behind(tmp_path: Path) -> None:
+    server = tmp_path / "tensorflow_model_server"
+    server.write_text('#!/bin/sh\necho $$\nprintf "%s\\n" "$@"\n')
+    server.chmod(0o755)
+    environ = {
+        "PATH": f"{tmp_path}:{os.environ['PATH']}",
+        "TFS_PORT": "8500",
+        "TFS_MODEL_NAME": "$(touch pwned) `x` two words",
+        "OTHER_PORT": "1",
+    }
+    command = f"echo $$; exec {ROOT / 'model/serve.sh'} --version"
+    shell, process, *flags = output("sh", "-c", command, env=environ, cwd=tmp_path).splitlines()
+    assert flags == ["--model_name=$(touch pwned) `x` two words", "--port=8500", "--version"]
+    assert process == shell
+    assert not (tmp_path / "pwned").exists()
