@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 import yaml
 from conftest import ROOT, need, output
-from variables import GATEWAY, MODEL
+from variables import GATEWAY, MODEL, memory_needed
 
 PROFILES = {
     "": {"gateway", "model"},  # what .env says
@@ -69,6 +69,11 @@ def test_threads_equal_the_cpu_limit(services: dict) -> None:
         f"--tensorflow_intra_op_parallelism={int(services['model-embedded']['cpus'])}"
         in (services["model-embedded"]["command"])
     )
+
+
+def test_hostile_pictures_do_not_fill_the_memory(services: dict) -> None:
+    gateway = services["gateway"]
+    assert memory_needed(gateway["environment"]) <= int(gateway["mem_limit"].rstrip("g")) * 2**30
 
 
 def test_only_the_gateway_listens_beyond_this_machine(services: dict) -> None:
