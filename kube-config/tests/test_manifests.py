@@ -305,7 +305,8 @@ def test_eks_nodes_keep_their_credentials_and_scale() -> None:
     addons = {addon["name"] for addon in config["addons"]}
     assert {"vpc-cni", "coredns", "kube-proxy", "metrics-server"} <= addons
     for group in config["managedNodeGroups"]:
-        assert group["disablePodIMDS"] and group["disableIMDSv1"]
+        assert group["disablePodIMDS"]
+        assert group["disableIMDSv1"]
         assert group["minSize"] < group["maxSize"]
 
 

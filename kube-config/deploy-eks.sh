@@ -1,0 +1,89 @@
+#!/usr/bin/env bash
+# Build, push to ECR, roll out on EKS: kube-config/deploy-eks.sh [--create] [--canary] [--dry-run]
+#   --create   make the cluster of eks-config.yaml first, if it is not there (15 minutes, costs money)
+#   --canary   one pod of the new model beside the old ones, and stop there
+#   --dry-run  print the commands, run none
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+create='' canary='' dry_run=''
+for option in "$@"; do
+    case $option in
+    --create) create=yes ;;
+    --canary) canary=yes ;;
+    --dry-run) dry_run=yes ;;
+    *) sed -n 's/^# //p' "$0" | head -4 && exit 1 ;;
+    esac
+done
+. kube-config/rollout.sh
+
+config=kube-config/eks-config.yaml
+cluster=$(sed -n '/^metadata:/,/^[^ m]/s/^  name: //p' $config)
+region=$(sed -n '/^metadata:/,/^[^ m]/s/^  region: //p' $config)
+aws=(aws --region "$region")
+kubectl=(kubectl --context "eks-$cluster")
+
+if [ -z "$dry_run" ]; then
+    need aws https://aws.amazon.com/cli/ \
+        docker https://docs.docker.com/engine/install/ \
+        eksctl https://eksctl.io/installation/ \
+        kubectl https://kubernetes.io/docs/tasks/tools/ \
+        curl "your package manager"
+    docker info >/dev/null 2>&1 || fail "Docker does not answer; is it running, and may you use it?"
+    account=$(aws sts get-caller-identity --query Account --output text) ||
+        fail "AWS does not know you; see: aws configure"
+else
+    account=ACCOUNT
+fi
+registry=$account.dkr.ecr.$region.amazonaws.com
+
+step "Preparing the cluster $cluster in $region"
+if [ "$create" ]; then
+    exists eksctl get cluster --name "$cluster" --region "$region" ||
+        run eksctl create cluster --config-file $config
+fi
+run "${aws[@]}" eks update-kubeconfig --name "$cluster" --alias "eks-$cluster"
+
+step "Building the images"
+build gateway gateway "$registry/sports-gateway" --platform linux/amd64
+build model model "$registry/sports-model" --platform linux/amd64
+
+step "Pushing the images"
+[ "$dry_run" ] || "${aws[@]}" ecr get-login-password |
+    docker login --username AWS --password-stdin "$registry"
+# shellcheck disable=SC2154 # build sets them
+for image in "$image_gateway" "$image_model"; do
+    repository=${image#*/} && repository=${repository%:*}
+    exists "${aws[@]}" ecr describe-repositories --repository-names "$repository" ||
+        run "${aws[@]}" ecr create-repository --repository-name "$repository" \
+            --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true
+    exists "${aws[@]}" ecr describe-images --repository-name "$repository" \
+        --image-ids "imageTag=${image##*:}" ||
+        run docker push "$image"
+done
+
+step "Rolling out"
+in_namespace=("${kubectl[@]}" --namespace "$namespace")
+deploy eks "$image_gateway" "$image_model" "${kubectl[@]}"
+if [ "$canary" ]; then
+    run "${in_namespace[@]}" rollout pause deployment/sports-model
+else
+    run "${in_namespace[@]}" rollout status deployment/sports-model --timeout 15m
+fi
+run "${in_namespace[@]}" rollout status deployment/sports-gateway --timeout 10m
+
+step "Asking what a sample picture shows"
+predict "${kubectl[@]}"
+
+address='{.status.loadBalancer.ingress[0].hostname}:9696'
+echo "
+Its address from outside:
+  ${in_namespace[*]} get service sports-gateway-service --output jsonpath='$address'"
+[ -z "$canary" ] || echo "
+One pod in so many has the new model:
+  ${in_namespace[*]} get pods --label-columns app.kubernetes.io/version
+To go on:
+  ${in_namespace[*]} rollout resume deployment/sports-model
+To go back:
+  ${in_namespace[*]} rollout resume deployment/sports-model
+  ${in_namespace[*]} rollout undo deployment/sports-model"

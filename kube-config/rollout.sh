@@ -1,0 +1,104 @@
+# shellcheck shell=bash
+# What deploy-local-kube.sh and deploy-eks.sh share; to be sourced from the repository's root.
+set -eEuo pipefail
+
+namespace=sports
+doing="starting"
+dry_run=${dry_run:-}
+work=$(mktemp -d kube-config/overlays/run.XXXXXX) # kustomize wants it near the base
+trap 'rm -rf "$work"; kill $(jobs -p) 2>/dev/null || true' EXIT
+trap 'echo "$0 stopped: $doing went wrong, see above" >&2' ERR
+
+fail() {
+    echo "$0: $1" >&2
+    exit 1
+}
+
+step() {
+    doing=$1
+    echo "== $1"
+}
+
+# Run a command, or only show it in a dry run.
+run() {
+    if [ "$dry_run" ]; then
+        printf '+ %s\n' "$*"
+    else
+        "$@"
+    fi
+}
+
+# Whether a question is answered with yes; in a dry run nothing is there.
+exists() {
+    [ -z "$dry_run" ] && "$@" >/dev/null 2>&1
+}
+
+# need TOOL WHERE-TO-GET-IT...: name all that are missing, then stop.
+need() {
+    local missing=
+    while [ $# -gt 0 ]; do
+        if ! command -v "$1" >/dev/null; then
+            echo "$1 is missing, get it from $2" >&2
+            missing=yes
+        fi
+        shift 2
+    done
+    [ -z "$missing" ] || exit 1
+}
+
+# build NAME FOLDER REPOSITORY [OPTION...]: sets image_NAME to REPOSITORY:TAG. The tag comes from
+# the content, so that what has not changed is not rolled out again.
+build() {
+    local name=$1 folder=$2 repository=$3 tag=TAG revision
+    shift 3
+    revision=$(git log -1 --format=%h -- "$folder" 2>/dev/null || echo unknown)
+    run docker build "$@" --build-arg "REVISION=$revision" --iidfile "$work/$name" "$folder"
+    if [ -z "$dry_run" ]; then
+        tag=$(cut -c 8-19 "$work/$name")
+        docker tag "$(cat "$work/$name")" "$repository:$tag"
+    fi
+    printf -v "image_$name" '%s' "$repository:$tag"
+}
+
+# deploy OVERLAY GATEWAY-IMAGE MODEL-IMAGE KUBECTL...: apply an overlay with these images. The
+# model's pods carry its tag as a label, so that a canary can be told from the others.
+deploy() {
+    local overlay=$1 gateway=$2 model=$3
+    shift 3
+    cat >"$work/kustomization.yaml" <<END
+apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+resources: [../$overlay]
+images:
+  - {name: sports-gateway, newName: ${gateway%:*}, newTag: "${gateway##*:}"}
+  - {name: sports-model, newName: ${model%:*}, newTag: "${model##*:}"}
+patches:
+  - target: {kind: Deployment, name: sports-model}
+    patch: |
+      - op: add
+        path: /spec/template/metadata/labels/app.kubernetes.io~1version
+        value: "${model##*:}"
+END
+    run "$@" apply -k "$work"
+}
+
+# predict KUBECTL...: ask for one picture through a port-forward of our own.
+predict() {
+    local forward port=
+    if [ "$dry_run" ]; then
+        printf '+ %s\n' "$* port-forward service/sports-gateway-service :9696" "./predict_test.sh"
+        return
+    fi
+    "$@" --namespace "$namespace" port-forward service/sports-gateway-service :9696 \
+        >"$work/forward" &
+    forward=$!
+    for _ in {1..100}; do
+        port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/forward")
+        [ -z "$port" ] || break
+        kill -0 "$forward" || return 1
+        sleep 0.1
+    done
+    ./predict_test.sh "localhost:$port"
+    kill "$forward"
+    wait "$forward" || true # it ends as a process does that was killed
+}
