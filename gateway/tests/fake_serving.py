@@ -61,7 +61,9 @@ def sports_outputs(count: int = 1, top: str = "cricket") -> dict[str, np.ndarray
 class FakeServing:
     """Change its attributes between requests; `requests` holds what came in."""
 
-    def __init__(self) -> None:
+    def __init__(
+        self, address: str = "127.0.0.1:0", options: tuple[tuple[str, int], ...] = ()
+    ) -> None:
         self.signatures = sports_signatures()
         self.outputs: dict[str, np.ndarray] | None = None  # None: cricket
         self.version = 1
@@ -72,9 +74,11 @@ class FakeServing:
         self.metadata: list[dict[str, str]] = []
         self.metadata_calls = 0
         self._server = grpc.server(
-            ThreadPoolExecutor(8), options=[("grpc.so_reuseport", 0)], handlers=[_Handler(self)]
+            ThreadPoolExecutor(8),
+            options=[("grpc.so_reuseport", 0), *options],
+            handlers=[_Handler(self)],
         )
-        self.port = self._server.add_insecure_port("127.0.0.1:0")
+        self.port = self._server.add_insecure_port(address)
         self._server.start()
 
     @property
