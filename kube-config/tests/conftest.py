@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+NOTES: list[str] = []
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sports-service"
 
 
@@ -28,3 +29,13 @@ def output(*command: object, **options: object) -> str:
     )
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
     return result.stdout
+
+
+def note(text: str) -> None:
+    """Say something measured below the tests' summary."""
+    NOTES.append(text)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for text in NOTES:
+        terminalreporter.write_line(text)
