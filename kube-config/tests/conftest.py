@@ -1,39 +1,5 @@
-import os
-import shutil
-import subprocess
-from pathlib import Path
-
 import pytest
-
-ROOT = Path(__file__).resolve().parents[2]
-NOTES: list[str] = []
-CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sports-service"
-
-
-def need(*tools: str) -> None:
-    """Skip the test, and say why, when a tool is missing."""
-    for tool in tools:
-        if not shutil.which(tool):
-            pytest.skip(f"{tool} is not installed")
-
-
-def need_root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may do this")
-
-
-def output(*command: object, **options: object) -> str:
-    """What a command prints; the test fails with both its streams when the command does."""
-    result = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, **options
-    )
-    assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
-    return result.stdout
-
-
-def note(text: str) -> None:
-    """Say something measured below the tests' summary."""
-    NOTES.append(text)
+from machine import NOTES
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator
 
 import yaml
-from conftest import ROOT, need, output
+from machine import ROOT, need, output
 
 OVERLAYS = ("kind", "eks")
 NAMES = ("gateway", "model")

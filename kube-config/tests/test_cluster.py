@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import ROOT, need, need_root, note, output
 from drawings import encode, gradient
+from machine import ROOT, need, need_root, note, output
 from manifests import rendered
 from test_manifests import connection_age, environment
 

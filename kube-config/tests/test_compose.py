@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 import yaml
-from conftest import ROOT, need, output
+from machine import ROOT, need, output
 from variables import GATEWAY, MODEL, memory_needed
 
 PROFILES = {

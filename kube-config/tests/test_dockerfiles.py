@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, output
+from machine import ROOT, output
 from variables import MODEL
 
 FOLDERS = ["gateway", "model", "model/server"]

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 import requests
-from conftest import CACHE, ROOT, need, need_root, note, output
+from machine import CACHE, ROOT, need, need_root, note, output
 
 BASE = "localhost/trixie-python:1"
 MEGABYTE = 1_000_000

@@ -8,7 +8,7 @@ from pathlib import Path
 import kubernetes_validate
 import pytest
 import yaml
-from conftest import ROOT
+from machine import ROOT
 from manifests import NAMES, OVERLAYS, Manifests, quantity, rendered, values
 from variables import GATEWAY, MODEL, memory_needed
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, need, output
+from machine import ROOT, need, output
 
 FOLDER = ROOT / "monitoring"
 METRICS_MODULE = ROOT / "gateway/gateway/metrics.py"

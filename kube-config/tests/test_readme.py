@@ -4,7 +4,7 @@ import itertools
 import re
 
 import pytest
-from conftest import ROOT
+from machine import ROOT
 from manifests import rendered
 from test_manifests import DNS_TTL, connection_age, settings, times
 

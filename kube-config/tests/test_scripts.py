@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT, need, output
+from machine import ROOT, need, output
 
 LOCAL = ROOT / "deploy-local-kube.sh"
 EKS = ROOT / "kube-config/deploy-eks.sh"
