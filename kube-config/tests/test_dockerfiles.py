@@ -33,7 +33,9 @@ def test_everything_copied_is_let_through_and_nothing_else(folder: str) -> None:
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
     copied = {
         name
-        for names in re.findall(r"^COPY (?!--from)(.+) \S+$", dockerfile(folder), re.MULTILINE)
+        for names in re.findall(
+            r"^COPY (?!--from)(?:--chown=\S+ )?(.+) \S+$", dockerfile(folder), re.MULTILINE
+        )
         for name in names.split()
     }
     assert "*" in rules

@@ -136,17 +136,18 @@ def test_the_gateway_image_holds_the_gateway_and_nothing_else(root: Path) -> Non
     assert not any((root / "usr/bin" / tool).exists() for tool in ("gcc", "cc", "make"))
 
 
-@pytest.fixture
-def model_server(tmp_path: Path) -> Iterator[str]:
+@pytest.fixture(scope="module")
+def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The embedded model server with a tiny model; its address."""
     pytest.importorskip("model_server", reason="needs the embedded model server's environment")
     import run_local
 
+    folder = str(tmp_path_factory.mktemp("sports"))
     # In a process of its own: TensorFlow need not live in this one.
-    program = f"from saved_models import *; write_sports_model(Path({str(tmp_path)!r}))"
+    program = f"from saved_models import *; write_sports_model(Path({folder!r}))"
     output(sys.executable, "-c", program, cwd=ROOT / "gateway/tests")
     host = f"localhost:{run_local.free_port()}"
-    command = run_local.server_command({"MODEL_BASE_PATH": str(tmp_path)}, host)
+    command = run_local.server_command({"MODEL_BASE_PATH": folder}, host)
     with run_local.running(command, os.environ, ROOT / "model/server") as process:
         settings = run_local.Settings(tf_serving_host=host)
         run_local.wait_until_loaded(settings, {"model server": process})
@@ -197,6 +198,14 @@ def test_the_built_gateway_answers(service: str, root: Path, gateway: dict) -> N
     check[-1] = check[-1].replace("9696", service.split(":")[-1])
     user = gateway["Config"]["User"]
     output("chroot", f"--userspec={user}", root, "/venv/bin/python", *check)
+
+
+def test_the_embedded_servers_health_check(model_server: str) -> None:
+    script = ROOT / "model/server/healthy.py"
+    output(sys.executable, script, model_server)
+    nobody = subprocess.run([sys.executable, script, "localhost:1"], capture_output=True)
+    assert nobody.returncode == 1
+    assert b"UNAVAILABLE" in nobody.stderr
 
 
 def test_the_model_image(store: Store, tmp_path: Path) -> None:
