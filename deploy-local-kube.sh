@@ -10,7 +10,7 @@ case ${1:-} in
 -*) sed -n 's/^# //p' "$0" | head -2 && exit ;;
 esac
 cluster=${1:-sports}
-kubectl=(kubectl --context "kind-$cluster")
+kubectl=(kubectl --context "kind-$cluster" --namespace sports)
 . kube-config/rollout.sh
 
 need docker https://docs.docker.com/engine/install/ \
@@ -37,14 +37,13 @@ fi
 kind load docker-image --name "$cluster" "$image_gateway" "$image_model"
 
 step "Rolling out"
-deploy kind "$image_gateway" "$image_model" "${kubectl[@]}"
-for name in sports-model sports-gateway; do
-    "${kubectl[@]}" --namespace "$namespace" rollout status "deployment/$name" --timeout 10m
-done
+deploy kind "$image_gateway" "$image_model"
+wait_for sports-model 10m
+wait_for sports-gateway 10m
 
 step "Asking what a sample picture shows"
-predict "${kubectl[@]}"
+predict
 
 echo "
 To reach it at localhost:9696:
-  ${kubectl[*]} --namespace $namespace port-forward service/sports-gateway-service 9696:9696"
+  ${kubectl[*]} port-forward service/sports-gateway-service 9696:9696"

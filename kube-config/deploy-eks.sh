@@ -21,7 +21,7 @@ config=kube-config/eks-config.yaml
 cluster=$(sed -n '/^metadata:/,/^[^ m]/s/^  name: //p' $config)
 region=$(sed -n '/^metadata:/,/^[^ m]/s/^  region: //p' $config)
 aws=(aws --region "$region")
-kubectl=(kubectl --context "eks-$cluster")
+kubectl=(kubectl --context "eks-$cluster" --namespace sports)
 
 if [ -z "$dry_run" ]; then
     need aws https://aws.amazon.com/cli/ \
@@ -63,27 +63,26 @@ for image in "$image_gateway" "$image_model"; do
 done
 
 step "Rolling out"
-in_namespace=("${kubectl[@]}" --namespace "$namespace")
-deploy eks "$image_gateway" "$image_model" "${kubectl[@]}"
+deploy eks "$image_gateway" "$image_model"
 if [ "$canary" ]; then
-    run "${in_namespace[@]}" rollout pause deployment/sports-model
+    run "${kubectl[@]}" rollout pause deployment/sports-model
 else
-    run "${in_namespace[@]}" rollout status deployment/sports-model --timeout 15m
+    wait_for sports-model 15m
 fi
-run "${in_namespace[@]}" rollout status deployment/sports-gateway --timeout 10m
+wait_for sports-gateway 10m
 
 step "Asking what a sample picture shows"
-predict "${kubectl[@]}"
+predict
 
 address='{.status.loadBalancer.ingress[0].hostname}:9696'
 echo "
 Its address from outside:
-  ${in_namespace[*]} get service sports-gateway-service --output jsonpath='$address'"
+  ${kubectl[*]} get service sports-gateway-service --output jsonpath='$address'"
 [ -z "$canary" ] || echo "
 One pod in so many has the new model:
-  ${in_namespace[*]} get pods --label-columns app.kubernetes.io/version
+  ${kubectl[*]} get pods --label-columns app.kubernetes.io/version
 To go on:
-  ${in_namespace[*]} rollout resume deployment/sports-model
+  ${kubectl[*]} rollout resume deployment/sports-model
 To go back:
-  ${in_namespace[*]} rollout resume deployment/sports-model
-  ${in_namespace[*]} rollout undo deployment/sports-model"
+  ${kubectl[*]} rollout resume deployment/sports-model
+  ${kubectl[*]} rollout undo deployment/sports-model"

@@ -1,8 +1,9 @@
 # shellcheck shell=bash
-# What deploy-local-kube.sh and deploy-eks.sh share; to be sourced from the repository's root.
+# What deploy-local-kube.sh and deploy-eks.sh share; to be sourced from the repository's root. The
+# array kubectl holds the command with its context and namespace.
 set -eEuo pipefail
 
-namespace=sports
+export BUILDX_NO_DEFAULT_ATTESTATIONS=1 # kind cannot load an image that has them
 doing="starting"
 dry_run=${dry_run:-}
 work=$(mktemp -d kube-config/overlays/run.XXXXXX) # kustomize wants it near the base
@@ -60,11 +61,10 @@ build() {
     printf -v "image_$name" '%s' "$repository:$tag"
 }
 
-# deploy OVERLAY GATEWAY-IMAGE MODEL-IMAGE KUBECTL...: apply an overlay with these images. The
-# model's pods carry its tag as a label, so that a canary can be told from the others.
+# deploy OVERLAY GATEWAY-IMAGE MODEL-IMAGE: apply an overlay with these images. The model's pods
+# carry its tag as a label, so that a canary can be told from the others.
 deploy() {
     local overlay=$1 gateway=$2 model=$3
-    shift 3
     cat >"$work/kustomization.yaml" <<END
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
@@ -79,18 +79,26 @@ patches:
         path: /spec/template/metadata/labels/app.kubernetes.io~1version
         value: "${model##*:}"
 END
-    run "$@" apply -k "$work"
+    run "${kubectl[@]}" apply -k "$work"
 }
 
-# predict KUBECTL...: ask for one picture through a port-forward of our own.
+# wait_for DEPLOYMENT TIMEOUT: until it is rolled out; when that fails, show what there is to see.
+wait_for() {
+    run "${kubectl[@]}" rollout status "deployment/$1" --timeout "$2" && return
+    "${kubectl[@]}" get pods
+    "${kubectl[@]}" get events --field-selector type=Warning --sort-by .lastTimestamp
+    return 1
+}
+
+# Ask for one picture through a port-forward of our own.
 predict() {
     local forward port=
     if [ "$dry_run" ]; then
-        printf '+ %s\n' "$* port-forward service/sports-gateway-service :9696" "./predict_test.sh"
+        run "${kubectl[@]}" port-forward deployment/sports-gateway :9696
+        run ./predict_test.sh
         return
     fi
-    "$@" --namespace "$namespace" port-forward service/sports-gateway-service :9696 \
-        >"$work/forward" &
+    "${kubectl[@]}" port-forward deployment/sports-gateway :9696 >"$work/forward" &
     forward=$!
     for _ in {1..100}; do
         port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/forward")

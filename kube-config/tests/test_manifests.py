@@ -10,7 +10,7 @@ import pytest
 import yaml
 from machine import ROOT
 from manifests import NAMES, OVERLAYS, Manifests, quantity, rendered, values
-from variables import GATEWAY, MODEL, memory_needed
+from variables import GATEWAY, MODEL, bodies, memory_needed
 
 from gateway.addresses import is_public
 from gateway.config import Settings
@@ -206,7 +206,9 @@ def test_threads_equal_the_cpu_limit(manifests: Manifests) -> None:
 def test_hostile_pictures_do_not_fill_the_memory(manifests: Manifests) -> None:
     container = manifests.container("gateway")
     limit = quantity(container["resources"]["limits"]["memory"])
+    [temporary] = manifests.pod("gateway")["spec"]["volumes"]
     assert memory_needed(environment(container)) <= limit
+    assert bodies(environment(container)) < quantity(temporary["emptyDir"]["sizeLimit"])
 
 
 def times(manifests: Manifests, name: str) -> tuple[int, int]:

@@ -2,9 +2,12 @@
 
 import itertools
 import re
+import shutil
+from pathlib import Path
 
 import pytest
-from machine import ROOT
+import yaml
+from machine import ROOT, need, output
 from manifests import rendered
 from test_manifests import DNS_TTL, connection_age, settings, times
 
@@ -66,3 +69,21 @@ def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:base|overlays|tests)/[\w./-]+|[\w-]+\.(?:yaml|sh))`", README))
     assert len(named) > 7
     assert {name for name in named if not (ROOT / "kube-config" / name).exists()} == set()
+
+
+def test_the_patch_for_tls_works(tmp_path: Path) -> None:
+    need("kubectl")
+    [patch] = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
+    for overlay in ("base", "overlays/eks"):
+        shutil.copytree(ROOT / "kube-config" / overlay, tmp_path / overlay)
+    with (tmp_path / "overlays/eks/kustomization.yaml").open("a") as file:
+        file.write(patch)
+    rendered = output("kubectl", "kustomize", tmp_path / "overlays/eks")
+    [service] = [
+        item
+        for item in yaml.safe_load_all(rendered)
+        if (item["kind"], item["metadata"]["name"]) == ("Service", "sports-gateway-service")
+    ]
+    assert [port["port"] for port in service["spec"]["ports"]] == [443]
+    assert len(service["metadata"]["annotations"]) == 3
+    assert service["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24"]

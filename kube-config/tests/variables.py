@@ -28,8 +28,19 @@ BYTES_PER_PIXEL = 20  # measured: 4 WebP pictures of 24 megapixels with alpha, d
 WORKER_BYTES = 120_000_000
 
 
+def bodies(environment: Mapping[str, str]) -> int:
+    """Bytes of the largest forms in every place; they wait in /tmp."""
+    settings = Settings.from_env(environment)
+    places = int(environment["WEB_CONCURRENCY"]) * settings.max_in_flight
+    return places * settings.max_body_bytes
+
+
 def memory_needed(environment: Mapping[str, str]) -> int:
-    """Bytes that the gateway takes when every place decodes the worst picture."""
+    """Bytes that the gateway takes when every place decodes the worst picture.
+
+    Its body is there twice: in /tmp, which is memory, and read from there.
+    """
     settings = Settings.from_env(environment)
     pictures = settings.max_in_flight * settings.max_image_pixels * BYTES_PER_PIXEL
-    return int(environment["WEB_CONCURRENCY"]) * (pictures + WORKER_BYTES)
+    workers = int(environment["WEB_CONCURRENCY"])
+    return workers * (pictures + WORKER_BYTES) + 2 * bodies(environment)
