@@ -24,6 +24,13 @@ def need_root() -> None:
         pytest.skip("only root may do this")
 
 
+def need_mounts() -> None:
+    """Skip where root is not allowed to mount or to make network namespaces, as in containers."""
+    tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, text=True)
+    if tried.returncode:
+        pytest.skip(f"root may not do this here: {tried.stderr.strip()}")
+
+
 def output(*command: object, **options: object) -> str:
     """What a command prints; the test fails with both its streams when the command does."""
     result = subprocess.run(

@@ -18,7 +18,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from machine import CACHE, ROOT, need, need_root, note, output
+from machine import CACHE, ROOT, need, need_mounts, need_root, note, output
+from manifests import rendered
+from test_manifests import environment
 
 BASE = "localhost/trixie-python:1"
 MEGABYTE = 1_000_000
@@ -62,6 +64,7 @@ class Store:
 def store() -> Iterator[Store]:
     need_root()
     need("buildah", "podman", "debootstrap")
+    need_mounts()
     CACHE.mkdir(parents=True, exist_ok=True)
     store = Store(CACHE)
     if not store.has(BASE):
@@ -100,15 +103,18 @@ def gateway(store: Store) -> dict:
 
 
 @pytest.fixture(scope="module")
-def root(store: Store, gateway: dict) -> Iterator[Path]:
-    """The gateway image's files, with what a container runtime adds."""
+def root(store: Store, gateway: dict, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The gateway image's files as a pod has them: read-only, with /tmp and devices."""
     container = store("buildah", "from", "localhost/sports-gateway:test").strip()
-    folder = Path(store("buildah", "mount", container).strip())
+    image, folder = store("buildah", "mount", container).strip(), tmp_path_factory.mktemp("root")
+    output("mount", "--bind", image, folder)
+    output("mount", "--options", "remount,ro,bind", folder)
+    output("mount", "--types", "tmpfs", "tmpfs", folder / "tmp")
     output("mount", "--bind", "/dev", folder / "dev")
     try:
         yield folder
     finally:
-        output("umount", folder / "dev")
+        output("umount", "--recursive", folder)
         store("buildah", "rm", container)
 
 
@@ -156,10 +162,11 @@ def model_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 @pytest.fixture
 def service(root: Path, gateway: dict, model_server: str) -> Iterator[str]:
-    """The image's own command, under chroot, with its user and its environment; its URL."""
+    """The image's own command under chroot, with its user and its Deployment's environment."""
     with socket.create_server(("localhost", 0)) as probe:
         port = probe.getsockname()[1]
     environ = dict(variable.split("=", 1) for variable in gateway["Config"]["Env"])
+    environ |= environment(rendered("eks").container("gateway"))
     environ |= {"TF_SERVING_HOST": model_server, "PORT": str(port), "HOME": "/"}
     chroot = ["chroot", f"--userspec={gateway['Config']['User']}", str(root), "env", "-C", "/app"]
     process = subprocess.Popen([*chroot, *gateway["Config"]["Cmd"]], env=environ)
