@@ -8,6 +8,8 @@ import pytest
 from machine import ROOT, output
 from variables import MODEL
 
+from gateway.config import Settings
+
 FOLDERS = ["gateway", "model", "model/server"]
 
 
@@ -56,6 +58,15 @@ def test_each_variable_of_the_model_image_is_a_flag_of_tf_serving() -> None:
     names = set(re.findall(r"\b(TFS_\w+)=", dockerfile("model")))
     assert len(names) >= 8
     assert names <= MODEL
+
+
+def test_the_model_image_serves_the_model_that_the_gateway_asks_for() -> None:
+    name = Settings().model_name
+    assert f"TFS_MODEL_NAME={name} " in dockerfile("model")
+    assert f"TFS_MODEL_BASE_PATH=/models/{name} " in dockerfile("model")
+    versions = list((ROOT / "model" / name).glob("*/saved_model.pb"))
+    assert versions
+    assert all(version.parent.name.isdecimal() for version in versions)
 
 
 def test_serve_makes_flags_of_variables_and_leaves_no_shell_behind(tmp_path: Path) -> None:

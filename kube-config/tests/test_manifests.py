@@ -15,6 +15,7 @@ from variables import GATEWAY, MODEL, bodies, memory_needed
 from gateway.addresses import is_public
 from gateway.config import Settings
 
+VERSIONS = ("1.33", "1.37")
 DNS_TTL = 30  # seconds, kubeadm's CoreDNS; EKS' has 5
 
 
@@ -42,7 +43,7 @@ def settings(manifests: Manifests) -> Settings:
     return Settings.from_env(environment(manifests.container("gateway")))
 
 
-@pytest.mark.parametrize("version", ["1.33", "1.37"])
+@pytest.mark.parametrize("version", VERSIONS)
 def test_every_object_fits_its_schema(manifests: Manifests, version: str) -> None:
     assert len(manifests) == 14
     for item in manifests:
@@ -303,6 +304,8 @@ def test_the_load_balancer_is_eks_own() -> None:
 
 def test_eks_nodes_keep_their_credentials_and_scale() -> None:
     config = yaml.safe_load((ROOT / "kube-config/eks-config.yaml").read_text())
+    oldest, newest = VERSIONS
+    assert oldest <= config["metadata"]["version"] <= newest
     assert config["iam"]["withOIDC"] is True
     addons = {addon["name"] for addon in config["addons"]}
     assert {"vpc-cni", "coredns", "kube-proxy", "metrics-server"} <= addons
