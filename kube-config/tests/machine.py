@@ -1,6 +1,8 @@
 """What a test needs of this machine."""
 
+import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -8,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
+KUBECTL_MINOR = 30
 NOTES: list[str] = []
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sports-service"
 
@@ -17,6 +20,14 @@ def need(*tools: str) -> None:
     for tool in tools:
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
+
+
+def need_kubectl() -> None:
+    need("kubectl")
+    version = json.loads(output("kubectl", "version", "--client", "--output=json"))
+    minor = int(re.match(r"\d+", version["clientVersion"]["minor"]).group())
+    if minor < KUBECTL_MINOR:
+        pytest.skip(f"kubectl is of version 1.{minor}, 1.{KUBECTL_MINOR} or newer is needed")
 
 
 def need_root() -> None:

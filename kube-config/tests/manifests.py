@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator
 
 import yaml
-from machine import ROOT, need, output
+from machine import ROOT, need_kubectl, output
 
 OVERLAYS = ("kind", "eks")
 NAMES = ("gateway", "model")
@@ -26,7 +26,7 @@ class Manifests(list[dict]):
 
 @functools.cache
 def rendered(overlay: str) -> Manifests:
-    need("kubectl")
+    need_kubectl()
     folder = ROOT / "kube-config/overlays" / overlay
     return Manifests(yaml.safe_load_all(output("kubectl", "kustomize", folder)))
 

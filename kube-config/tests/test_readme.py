@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from machine import ROOT, need, output
+from machine import KUBECTL_MINOR, ROOT, need_kubectl, output
 from manifests import rendered
 from test_manifests import DNS_TTL, connection_age, settings, times
 
@@ -65,6 +65,10 @@ def test_everything_that_a_script_says_before_it_stops_is_in_the_table() -> None
         assert part in README
 
 
+def test_the_version_of_kubectl_is_the_tests_own() -> None:
+    assert f"kubectl 1.{KUBECTL_MINOR} or newer" in README
+
+
 def test_every_file_that_is_named_exists() -> None:
     named = set(re.findall(r"`((?:base|overlays|tests)/[\w./-]+|[\w-]+\.(?:yaml|sh))`", README))
     assert len(named) > 7
@@ -72,7 +76,7 @@ def test_every_file_that_is_named_exists() -> None:
 
 
 def test_the_patch_for_tls_works(tmp_path: Path) -> None:
-    need("kubectl")
+    need_kubectl()
     [patch] = re.findall(r"```yaml\n(.+?)```", README, re.DOTALL)
     for overlay in ("base", "overlays/eks"):
         shutil.copytree(ROOT / "kube-config" / overlay, tmp_path / overlay)

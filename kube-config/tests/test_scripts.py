@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from machine import ROOT, need, output
+from machine import ROOT, need, need_kubectl, output
 
 LOCAL = ROOT / "deploy-local-kube.sh"
 EKS = ROOT / "kube-config/deploy-eks.sh"
@@ -88,7 +88,8 @@ def service() -> Iterator[int]:
 
 @pytest.fixture
 def desk(tmp_path: Path, service: int) -> Desk:
-    need("kubectl", "curl", "git")
+    need_kubectl()
+    need("curl", "git")
     return Desk(tmp_path, service)
 
 
