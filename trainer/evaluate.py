@@ -1,124 +1,301 @@
 """How good is a model on pictures it was not trained on?
 
-    python trainer/evaluate.py --split runs/first/split.csv --data FOLDER \\
-        (--server http://localhost:9696 | --saved-model model/sport-classification-model/1)
+    python trainer/evaluate.py --data FOLDER --manifest runs/first/manifest.csv \\
+        --saved-model model/sport-classification-model/2 --others FOLDER --card model/README.md
 
-A server is asked through the gateway's public API, POST /predict?show_probability=true.
+A running service can be asked through its API, too (--server http://localhost:9696); with
+both, they have to agree. The card receives the numbers, and three plots beside it.
 """
 
 import argparse
-import math
+import json
+import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
+import plots
 import requests
-from data import DataError, Picture, labels_of, load, read_split
+from data import DataError, Picture, labels_of, read
+from disturbances import DISTURBANCES, disturb
+from features import BATCH_SIZE
+from scipy.stats import binomtest
+from sklearn.metrics import (
+    confusion_matrix,
+    precision_recall_fscore_support,
+    roc_auc_score,
+    roc_curve,
+)
 from tqdm import tqdm
 
-SIZE = 299
-BATCH_SIZE = 32
+from gateway.images import preprocess
+
 PARALLEL_REQUESTS = 4
 TIMEOUT = 60  # seconds
-Z95 = 1.96
+BINS = 15
+AGREEMENT = 0.05  # of a probability; a server may compute in bfloat16
+MEASURED = re.compile(r"(<!-- measured -->\n).*(<!-- /measured -->)", re.DOTALL)
+PLOTS = "measured.png"
 
 
-def ask_server(server: str, pictures: Sequence[Picture]) -> list[dict[str, float]]:
-    """Each picture's probabilities, from a running service.
+@dataclass(frozen=True)
+class Answers:
+    """What a model says of N pictures.
+
+    Attributes:
+        labels: the C labels, sorted.
+        probabilities: float [N, C].
+        in_domain: float [N].
+    """
+
+    labels: list[str]
+    probabilities: np.ndarray
+    in_domain: np.ndarray
+
+    @property
+    def given(self) -> np.ndarray:
+        """The number of the most probable label: int [N]."""
+        top: np.ndarray = self.probabilities.argmax(1)
+        return top
+
+
+def ask_server(server: str, files: Sequence[bytes]) -> Answers:
+    """Ask a running service.
 
     Raises:
         requests.RequestException: the service is away or refuses a picture.
     """
 
-    def ask(picture: Picture) -> dict[str, float]:
+    def ask(file: bytes) -> dict[str, object]:
         response = requests.post(
-            f"{server.rstrip('/')}/predict",
-            params={"show_probability": "true"},
-            files={"image": picture.path.read_bytes()},
-            timeout=TIMEOUT,
+            f"{server.rstrip('/')}/v1/predictions", files={"image": file}, timeout=TIMEOUT
         )
         response.raise_for_status()
-        answer: dict[str, float] = response.json()
-        return answer
+        (prediction,) = response.json()["predictions"]
+        return prediction
 
     with ThreadPoolExecutor(PARALLEL_REQUESTS) as pool:
-        return list(tqdm(pool.map(ask, pictures), total=len(pictures), unit="picture"))
+        answers = list(tqdm(pool.map(ask, files), total=len(files), desc=server))
+    labels = sorted(answers[0]["probabilities"])
+    return Answers(
+        labels,
+        np.array([[answer["probabilities"][label] for label in labels] for answer in answers]),
+        np.array([answer["in_domain"] for answer in answers]),
+    )
 
 
-def ask_saved_model(folder: Path, pictures: Sequence[Picture]) -> list[dict[str, float]]:
-    """Each picture's probabilities, straight from a SavedModel."""
+def ask_saved_model(folder: Path, files: Sequence[bytes], what: str = "SavedModel") -> Answers:
+    """Ask a SavedModel, with TensorFlow's own runtime."""
     import tensorflow as tf  # not needed, and slow to load, when a server is asked
 
     serve = tf.saved_model.load(str(folder)).signatures["serving_default"]
-    answers = []
-    progress = tqdm(total=len(pictures), unit="picture")
-    for images in load(pictures, SIZE, BATCH_SIZE):
-        outputs = serve(images=tf.constant(images))
-        rows = zip(outputs["labels"].numpy(), outputs["probabilities"].numpy(), strict=True)
-        answers += [
-            {name.decode(): float(p) for name, p in zip(names, row, strict=True)}
-            for names, row in rows
-        ]
-        progress.update(len(images))
-    progress.close()
-    return answers
+    outputs = []
+    with ThreadPoolExecutor() as pool, tqdm(total=len(files), desc=what) as progress:
+        pixels = pool.map(preprocess, files)
+        while batch := list(islice(pixels, BATCH_SIZE)):
+            outputs.append(serve(images=tf.constant(np.stack(batch))))
+            progress.update(len(batch))
+    names = [name.decode() for name in outputs[0]["labels"][0].numpy()]
+    order = np.argsort(names)
+    return Answers(
+        sorted(names),
+        np.concatenate([output["probabilities"] for output in outputs])[:, order],
+        np.concatenate([output["in_domain"] for output in outputs]),
+    )
 
 
-def confusion(right: Sequence[str], given: Sequence[str], labels: Sequence[str]) -> np.ndarray:
-    """int [L, L]: row by right label, column by given label."""
-    table = np.zeros((len(labels), len(labels)), int)
-    for row, column in zip(right, given, strict=True):
-        table[labels.index(row), labels.index(column)] += 1
-    return table
+def share(hits: int, count: int) -> str:
+    """A share with its 95 % interval after Wilson (1927), as text."""
+    interval = binomtest(hits, count).proportion_ci(method="wilson")
+    return f"{hits / count:.1%} ({interval.low:.1%} to {interval.high:.1%})"
 
 
-def wilson(hits: int, count: int) -> tuple[float, float]:
-    """The 95 % interval of a share, after Wilson (1927)."""
-    share, z2 = hits / count, Z95**2
-    middle = share + z2 / (2 * count)
-    reach = Z95 * math.sqrt(share * (1 - share) / count + z2 / (4 * count**2))
-    return (middle - reach) / (1 + z2 / count), (middle + reach) / (1 + z2 / count)
+def calibration_error(probabilities: np.ndarray, hits: np.ndarray) -> float:
+    """Expected calibration error (Guo et al. 2017) of the given labels, in BINS equal bins.
 
-
-def report(table: np.ndarray, labels: Sequence[str]) -> str:
-    """Accuracy, recall and precision of each label, and the confusion matrix, as Markdown."""
-    hits, count = int(table.trace()), int(table.sum())
-    low, high = wilson(hits, count)
-    lines = [
-        f"Accuracy {hits / count:.2%} ({hits} of {count}; 95 % interval {low:.1%} to {high:.1%})",
-        "",
-        "| right \\ given | " + " | ".join(labels) + " | recall | precision |",
-        "| --- |" + " --- |" * (len(labels) + 2),
+    Args:
+        probabilities: float [N], of the given label.
+        hits: bool [N], whether it is right.
+    """
+    bins = np.minimum((probabilities * BINS).astype(int), BINS - 1)
+    gaps = [
+        abs(hits[bins == i].mean() - probabilities[bins == i].mean()) * (bins == i).mean()
+        for i in np.unique(bins)
     ]
-    for i, label in enumerate(labels):
-        recall = table[i, i] / max(table[i].sum(), 1)
-        precision = table[i, i] / max(table[:, i].sum(), 1)
+    return float(sum(gaps))
+
+
+def per_label(answers: Answers, right: np.ndarray) -> str:
+    """Precision, recall and F1 of each label and the confusion matrix, as Markdown."""
+    numbers = range(len(answers.labels))
+    table = confusion_matrix(right, answers.given, labels=numbers)
+    precision, recall, f1, _ = precision_recall_fscore_support(
+        right, answers.given, labels=numbers, zero_division=0
+    )
+    lines = [
+        "| right \\ given | " + " | ".join(answers.labels) + " | recall | precision | F1 |",
+        "| --- |" + " --- |" * (len(answers.labels) + 3),
+    ]
+    for i, label in enumerate(answers.labels):
         counts = " | ".join(map(str, table[i]))
-        lines.append(f"| {label} | {counts} | {recall:.1%} | {precision:.1%} |")
+        scores = f"{recall[i]:.1%} | {precision[i]:.1%} | {f1[i]:.3f}"
+        lines.append(f"| {label} | {counts} | {scores} |")
     return "\n".join(lines)
 
 
-def main() -> None:
+def report(
+    answers: Answers,
+    right: np.ndarray,
+    others: Answers | None = None,
+    disturbed: dict[str, Answers] | None = None,
+) -> str:
+    """All that was measured, as Markdown.
+
+    Args:
+        answers: for N pictures.
+        right: int [N], the number of each one's label.
+        others: for pictures of none of the labels.
+        disturbed: for the N pictures again, by what was done to them.
+    """
+    hits = answers.given == right
+    top = answers.probabilities.max(1)
+    kept = answers.in_domain >= 0.5
+    lines = [
+        f"- Accuracy on {len(right)} held-out pictures: **{share(int(hits.sum()), len(hits))}**.",
+        f"- Expected calibration error ({BINS} bins): {calibration_error(top, hits):.3f}.",
+        f"- Of these pictures `in_domain` refuses {share(int((~kept).sum()), len(kept))}.",
+    ]
+    if others is not None:
+        auroc = roc_auc_score(
+            np.repeat([1, 0], [len(kept), len(others.in_domain)]),
+            np.concatenate([answers.in_domain, others.in_domain]),
+        )
+        refused = int((others.in_domain < 0.5).sum())
+        lines += [
+            f"- Against {len(others.in_domain)} pictures of other sports: AUROC {auroc:.3f}; "
+            f"{share(refused, len(others.in_domain))} of them are refused.",
+        ]
+    lines += ["", per_label(answers, right)]
+    if disturbed:
+        lines += ["", "| disturbed | accuracy |", "| --- | --- |"]
+        for name, given in disturbed.items():
+            lines.append(f"| {name} | {share(int((given.given == right).sum()), len(right))} |")
+    return "\n".join(lines)
+
+
+def write_card(
+    card: Path, text: str, answers: Answers, right: np.ndarray, others: Answers | None
+) -> None:
+    """Put text and plots between the card's marks.
+
+    Raises:
+        DataError: the card has no marks.
+    """
+    before = card.read_text()
+    if not MEASURED.search(before):
+        raise DataError(f"{card} has no <!-- measured --> to write to")
+    hits, top = answers.given == right, answers.probabilities.max(1)
+    roc = None
+    if others is not None:
+        scores = np.concatenate([answers.in_domain, others.in_domain])
+        real = np.repeat([1, 0], [len(right), len(others.in_domain)])
+        roc = roc_curve(real, scores)[:2]
+    table = confusion_matrix(right, answers.given, labels=range(len(answers.labels)))
+    plots.measured(card.with_name(PLOTS), answers.labels, table, top, hits, roc)
+    image = f"![Confusion matrix, reliability diagram and ROC curve]({PLOTS})"
+    card.write_text(
+        MEASURED.sub(lambda found: f"{found[1]}\n{text}\n\n{image}\n\n{found[2]}", before)
+    )
+
+
+def agreement(first: Answers, second: Answers) -> str:
+    """How far two ways to ask are apart, in words.
+
+    Raises:
+        DataError: further than AGREEMENT.
+    """
+    off = float(abs(first.probabilities - second.probabilities).max())
+    same = int((first.given == second.given).sum())
+    text = f"service and SavedModel: same label for {same} of {len(first.given)}, off by {off:.4f}"
+    if off > AGREEMENT:
+        raise DataError(text)
+    return text
+
+
+def contents(pictures: Iterable[Picture]) -> list[bytes]:
+    return [picture.path.read_bytes() for picture in pictures]
+
+
+def read_flags() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--split", type=Path, required=True, help="the split.csv of the run folder")
-    parser.add_argument("--data", type=Path, required=True)
-    asked = parser.add_mutually_exclusive_group(required=True)
-    asked.add_argument("--server", help="a running service, as http://localhost:9696")
-    asked.add_argument("--saved-model", type=Path)
+    add = parser.add_argument
+    add("--data", type=Path, required=True, help="a folder in the Kaggle layout")
+    add("--manifest", type=Path, required=True, help="the run folder's; says what was held out")
+    add("--saved-model", type=Path)
+    add("--server", help="a running service, as http://localhost:9696")
+    add("--others", type=Path, help="a folder of pictures of other sports")
+    add("--disturbed", action="store_true", help="disturb the pictures in several ways, too")
+    add("--card", type=Path, help="the model card to write to")
+    add("--contact-sheet", type=Path, help="where to show the worst mistakes; for your eyes")
+    add("--json", type=Path, help="where to write each picture's probabilities")
     flags = parser.parse_args()
+    if not (flags.saved_model or flags.server):
+        parser.error("give --saved-model, --server or both")
+    return flags
+
+
+def evaluate(flags: argparse.Namespace) -> None:
+    """Ask, print the report and write what the flags name.
+
+    Raises:
+        DataError, OSError, requests.RequestException
+    """
+    pictures = [p for p in read(flags.data, flags.manifest) if p.split == "validation"]
+    labels = labels_of(pictures)
+    right = np.array([labels.index(picture.label) for picture in pictures])
+    files = contents(pictures)
+
+    def ask(files: Sequence[bytes], what: str) -> Answers:
+        if flags.saved_model:
+            return ask_saved_model(flags.saved_model, files, what)
+        return ask_server(flags.server, files)
+
+    answers = ask(files, "held out")
+    if answers.labels != labels:
+        raise DataError(f"the model knows {answers.labels}, the pictures show {labels}")
+    if flags.saved_model and flags.server:
+        print(agreement(ask_server(flags.server, files), answers))
+    others = None
+    if flags.others:
+        images = sorted(file for file in flags.others.rglob("*.jpg"))
+        others = ask([file.read_bytes() for file in images], "others")
+    disturbed = {}
+    if flags.disturbed:
+        for name in DISTURBANCES:
+            disturbed[name] = ask([disturb(name, file) for file in files], name)
+    text = report(answers, right, others, disturbed)
+    print(text)
+    if flags.card:
+        write_card(flags.card, text, answers, right, others)
+    if flags.contact_sheet:
+        plots.contact_sheet(flags.contact_sheet, pictures, answers.labels, answers.probabilities)
+    if flags.json:
+        rows = {
+            picture.path.name: dict(zip(answers.labels, map(float, row), strict=True))
+            for picture, row in zip(pictures, answers.probabilities, strict=True)
+        }
+        flags.json.write_text(json.dumps(rows, indent=1) + "\n")
+
+
+def main() -> None:
     try:
-        pictures = [p for p in read_split(flags.split, flags.data) if p.split == "validation"]
-        if flags.server:
-            answers = ask_server(flags.server, pictures)
-        else:
-            answers = ask_saved_model(flags.saved_model, pictures)
+        evaluate(read_flags())
     except (DataError, OSError, requests.RequestException) as error:
         sys.exit(f"evaluate.py: {error}")
-    labels = labels_of(pictures)
-    given = [max(answer, key=answer.__getitem__) for answer in answers]
-    print(report(confusion([p.label for p in pictures], given, labels), labels))
 
 
 if __name__ == "__main__":

@@ -7,32 +7,38 @@ Refuses to finish when the SavedModel and the Keras model disagree.
 """
 
 import argparse
+import hashlib
 import json
 import shutil
 import sys
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
+import run_folder
 import tensorflow as tf
-from data import DataError, Picture, load, read_split
-from network import BACKBONE, build, fold
+from data import DataError, Picture, load, read
+from features import BATCH_SIZE
+from network import SIZE, TOWERS, on_pixels
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax, softmax
+from tensorflow.core.framework import node_def_pb2, types_pb2
+from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 MODEL_NAME = "sport-classification-model"
 DESTINATION = Path(__file__).resolve().parents[1] / "model" / MODEL_NAME
-SIZE = 299
-BATCH_SIZE = 32
 WARM_UP_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
-KEPT_SHARE = 0.95  # of validation pictures that in_domain puts at 0.5 or above
+KEPT_SHARE = 0.97  # of held-out pictures that in_domain puts at 0.5 or above
+NEIGHBOUR = 10
 TOLERANCE = 1e-3  # of a probability
 COMPARED = 32  # pictures
+LARGE = 1024  # numbers in a weight that is worth a cast
 
 
 class ExportError(Exception):
@@ -41,19 +47,27 @@ class ExportError(Exception):
 
 @dataclass(frozen=True)
 class Calibration:
-    """What turns logits into honest numbers.
+    """What turns logits and similarities into honest numbers.
 
-    Probabilities are softmax(logits / temperature) (Guo et al. 2017); in_domain is
-    sigmoid((energy - threshold) / spread), energy = logsumexp(logits) (Liu et al. 2020).
+    Probabilities are softmax(logits / temperature) (Guo et al. 2017). in_domain is
+    sigmoid(e + s - threshold): e is the energy logsumexp(logits) (Liu et al. 2020), s the
+    cosine similarity to the tenth nearest training picture (Sun et al. 2022), each less its
+    mean and divided by its spread on held-out pictures.
     """
 
     temperature: float
+    energy: tuple[float, float]
+    similarity: tuple[float, float]
     threshold: float
-    spread: float
+
+    def evidence(self, energy: Any, similarity: Any) -> Any:
+        """e + s; numbers, arrays or tensors."""
+        (e_mean, e_spread), (s_mean, s_spread) = self.energy, self.similarity
+        return (energy - e_mean) / e_spread + (similarity - s_mean) / s_spread
 
 
 class Classifier(tf.Module):
-    """The folded network as one frozen function, and the signatures that call it."""
+    """The towers as one frozen function, and the signatures that call it."""
 
     def __init__(self, network: Any, labels: list[str], calibration: Calibration) -> None:
         super().__init__()
@@ -63,35 +77,42 @@ class Classifier(tf.Module):
         self.explain = tf.function(self._explain, input_signature=images)
 
     def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return self._answer(tf.reduce_mean(self._activations(images), [1, 2]))
+        activations, similarity = self._seen(images)
+        return self._answer(tf.reduce_mean(activations, [1, 2]), similarity)
 
     def _explain(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        activations = self._activations(images)
+        activations, similarity = self._seen(images)
         logits = tf.reduce_mean(activations, [1, 2])
         top = tf.one_hot(tf.argmax(logits, 1), len(self._labels))
         heat = tf.nn.relu(tf.einsum("nhwc,nc->nhw", activations, top))
         highest = tf.reduce_max(heat, [1, 2], keepdims=True)
-        return {**self._answer(logits), "heatmaps": tf.math.divide_no_nan(heat, highest)}
+        heatmaps = tf.math.divide_no_nan(heat, highest)
+        return {**self._answer(logits, similarity), "heatmaps": heatmaps}
 
-    def _activations(self, images: tf.Tensor) -> tf.Tensor:
-        """Class activation maps [N, 8, 8, classes]; their means are logits (Zhou et al. 2016)."""
-        return tf.ensure_shape(self._network(images)[0], [None, 8, 8, len(self._labels)])
+    def _seen(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Class activation maps [N, 8, 8, labels], whose means are logits (Zhou et al. 2016),
+        and similarities [N]."""
+        activations, similarity = self._network(images)
+        return (
+            tf.ensure_shape(activations, [None, 8, 8, len(self._labels)]),
+            tf.ensure_shape(similarity, [None]),
+        )
 
-    def _answer(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
+    def _answer(self, logits: tf.Tensor, similarity: tf.Tensor) -> dict[str, tf.Tensor]:
         calibration = self._calibration
-        energy = tf.reduce_logsumexp(logits, 1)
+        evidence = calibration.evidence(tf.reduce_logsumexp(logits, 1), similarity)
         return {
             "probabilities": tf.nn.softmax(logits / calibration.temperature),
             "labels": tf.tile(tf.constant([self._labels]), [tf.shape(logits)[0], 1]),
-            "in_domain": tf.sigmoid((energy - calibration.threshold) / calibration.spread),
+            "in_domain": tf.sigmoid(evidence - calibration.threshold),
         }
 
 
-def export(run_folder: Path, data: Path, destination: Path, version: int) -> Path:
+def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
     """Export a run.
 
     Args:
-        run_folder: what train.py wrote.
+        folder: what train.py wrote.
         data: the pictures it was trained on; the held-out ones calibrate and compare.
         destination: the model folder; the version's folder is made in it.
         version: a positive number that is not there yet.
@@ -100,21 +121,21 @@ def export(run_folder: Path, data: Path, destination: Path, version: int) -> Pat
         The version's folder.
 
     Raises:
-        DataError, ExportError
+        DataError, ExportError, FileNotFoundError
     """
-    folder = destination / str(version)
-    if folder.exists():
-        raise ExportError(f"{folder} is there already; a version is never changed")
-    labels = json.loads((run_folder / "run.json").read_text())["labels"]
-    held_out = [p for p in read_split(run_folder / "split.csv", data) if p.split == "validation"]
+    target = destination / str(version)
+    if target.exists():
+        raise ExportError(f"{target} is there already; a version is never changed")
     keras.config.set_dtype_policy("float32")
-    model = build(len(labels))
-    model.load_weights(run_folder / "model.weights.h5")
+    run = run_folder.load(folder)
+    pictures = read(data, folder / run_folder.MANIFEST)
+    held_out = [picture for picture in pictures if picture.split == "validation"]
 
-    logits = predict(model, held_out)
-    calibration = calibrate(logits, np.array([labels.index(p.label) for p in held_out]))
+    logits, similarity = predict(run, held_out)
+    classes = np.array([run.labels.index(picture.label) for picture in held_out])
+    calibration = calibrate(logits, similarity, classes)
     print(f"calibration: {calibration}")
-    module = Classifier(freeze(model), labels, calibration)
+    module = Classifier(freeze(run), run.labels, calibration)
     unfinished = destination / f".{version}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     tf.saved_model.save(
@@ -122,24 +143,43 @@ def export(run_folder: Path, data: Path, destination: Path, version: int) -> Pat
         str(unfinished),
         signatures={"serving_default": module.serving_default, "explain": module.explain},
     )
+    halve(unfinished / "saved_model.pb")
     write_warm_up(unfinished)
+    write_provenance(unfinished, folder, calibration)
     expected = softmax(logits[:COMPARED] / calibration.temperature, axis=1)
     compare(unfinished, held_out[:COMPARED], expected)
-    unfinished.rename(folder)
-    return folder
+    unfinished.rename(target)
+    return target
 
 
-def predict(model: keras.Model, pictures: list[Picture]) -> np.ndarray:
-    """Logits float32 [N, classes] of pictures prepared as the gateway does."""
-    batches = [model.predict_on_batch(images) for images in load(pictures, SIZE, BATCH_SIZE)]
-    return np.concatenate(batches)
+def predict(run: run_folder.Run, pictures: list[Picture]) -> tuple[np.ndarray, np.ndarray]:
+    """What Keras makes of pictures that are prepared as the gateway does.
+
+    Returns:
+        logits float32 [N, labels], and the cosine similarity of each picture to its
+        NEIGHBOURth nearest training picture, float32 [N].
+    """
+    towers = {name: on_pixels(name, network) for name, network in run.towers.items()}
+    batches: list[np.ndarray] = []
+    similarities = []
+    for images in load(pictures, SIZE, BATCH_SIZE):
+        features = [tower.predict_on_batch(images) for tower in towers.values()]
+        batches.append(np.concatenate(features, axis=1) @ run.kernel + run.bias)
+        unit = features[0] / (np.linalg.norm(features[0], axis=1, keepdims=True) + 1e-12)
+        similarities.append(np.sort(unit @ run.neighbours.T.astype(np.float32))[:, -nearest(run)])
+    return np.concatenate(batches)[:, : len(run.labels)], np.concatenate(similarities)
 
 
-def calibrate(logits: np.ndarray, classes: np.ndarray) -> Calibration:
+def nearest(run: run_folder.Run) -> int:
+    return min(NEIGHBOUR, len(run.neighbours))
+
+
+def calibrate(logits: np.ndarray, similarity: np.ndarray, classes: np.ndarray) -> Calibration:
     """Fit temperature and in_domain.
 
     Args:
-        logits: float32 [N, classes] of held-out pictures.
+        logits: float32 [N, labels] of held-out pictures.
+        similarity: float32 [N].
         classes: int [N], the right ones.
     """
 
@@ -149,32 +189,107 @@ def calibrate(logits: np.ndarray, classes: np.ndarray) -> Calibration:
 
     temperature = float(np.exp(minimize_scalar(loss, bounds=(-3, 3), method="bounded").x))
     energy = np.logaddexp.reduce(logits, axis=1)
-    threshold = float(np.quantile(energy, 1 - KEPT_SHARE))
-    return Calibration(temperature, threshold, max(float(np.std(energy)), 1e-3))
+    scales = [
+        (float(score.mean()), max(float(score.std()), 1e-3)) for score in (energy, similarity)
+    ]
+    scaled = Calibration(temperature, scales[0], scales[1], threshold=0.0)
+    threshold = np.quantile(scaled.evidence(energy, similarity), 1 - KEPT_SHARE)
+    return replace(scaled, threshold=float(threshold))
 
 
-def freeze(model: keras.Model) -> Any:
-    """The folded network with its head as one function without variables.
+def moments(scores: np.ndarray) -> tuple[float, float]:
+    """Mean and spread."""
+    return float(scores.mean()), max(float(scores.std()), 1e-3)
 
-    uint8 [N, 299, 299, 3] in, class activation maps float32 [N, 8, 8, classes] out.
-    Both signatures call it, so the file holds each weight once.
+
+def freeze(run: run_folder.Run) -> Any:
+    """The towers with their head as one function without variables.
+
+    uint8 [N, 299, 299, 3] in; class activation maps float32 [N, 8, 8, labels] and
+    similarities float32 [N] out. Both signatures call it, so the file holds each weight once.
     """
-    folded = fold(model.get_layer(BACKBONE))
-    folded.set_weights([_rounded(weight) for weight in folded.get_weights()])
-    kernel, bias = (tf.constant(_rounded(w)) for w in model.get_layer("head").get_weights())
+    kernel = tf.Variable(run.kernel[:, : len(run.labels)])
+    bias = tf.Variable(run.bias[: len(run.labels)])
+    neighbours = run.neighbours.T.astype(np.float32)
+    count = neighbours.nbytes // 2**23 + 1  # TensorFlow folds casts of weights up to 10 MiB
+    blocks = [tf.Variable(block) for block in np.array_split(neighbours, count, axis=1)]
+    maps = {  # what a tower pools
+        name: keras.Model(tower.input, tower.layers[-1].input) for name, tower in run.towers.items()
+    }
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, "images")])
-    def network(images: tf.Tensor) -> tf.Tensor:
+    def network(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
-        return tf.einsum("nhwf,fc->nhwc", folded(scaled, training=False), kernel) + bias
+        features = []
+        for name, tower in maps.items():
+            side = TOWERS[name].size
+            seen = scaled if side == SIZE else tf.image.resize(scaled, [side, side])
+            features.append(tower(seen, training=False))
+        activations = tf.einsum("nhwf,fc->nhwc", tf.concat(features, 3), kernel) + bias
+        unit = tf.math.l2_normalize(tf.reduce_mean(features[0], [1, 2]), axis=1)
+        similarities = tf.concat([tf.matmul(unit, block) for block in blocks], axis=1)
+        return activations, tf.math.top_k(similarities, nearest(run)).values[:, -1]
 
     return convert_variables_to_constants_v2(network.get_concrete_function())
 
 
-def _rounded(weight: np.ndarray) -> np.ndarray:
-    """Keep 12 of a float32's 23 fraction bits; a repository packs the rest away."""
-    bits = np.ascontiguousarray(weight, np.float32).view(np.uint32)
-    return ((bits + 0x400) & np.uint32(0xFFFFF800)).view(np.float32)
+def halve(file: Path) -> None:
+    """Store the large weights of a SavedModel in float16.
+
+    What reads a frozen variable becomes a cast; TensorFlow folds it away when it loads the
+    model, so that it costs nothing.
+
+    Raises:
+        ExportError: a weight is not one that float16 can hold.
+    """
+    saved_model = saved_model_pb2.SavedModel.FromString(file.read_bytes())
+    for function in saved_model.meta_graphs[0].graph_def.library.function:
+        nodes = {node.name: node for node in function.node_def}
+        casts = set()
+        for node in function.node_def:
+            weight = nodes.get(node.input[0].partition(":")[0]) if node.op == "Identity" else None
+            if weight is None or weight.op != "Const" or not _halve_constant(weight):
+                continue
+            node.op = "Cast"
+            node.attr["SrcT"].type, node.attr["DstT"].type = types_pb2.DT_HALF, types_pb2.DT_FLOAT
+            del node.attr["T"]
+            casts.add(node.name)
+        for node in function.node_def:
+            # An order of execution would keep a cast that has been folded away alive.
+            given = [name for name in node.input if name.removeprefix("^") not in casts]
+            node.input[:] = [
+                name.replace(":output:", ":y:") if name.partition(":")[0] in casts else name
+                for name in given
+            ]
+    file.write_bytes(saved_model.SerializeToString())
+
+
+def _halve_constant(node: node_def_pb2.NodeDef) -> bool:
+    if node.attr["dtype"].type != types_pb2.DT_FLOAT:
+        return False
+    weight = tf.make_ndarray(node.attr["value"].tensor)
+    if weight.size < LARGE:
+        return False
+    with np.errstate(over="ignore"):
+        half = weight.astype(np.float16)
+    if not np.allclose(half, weight, rtol=1e-3, atol=1e-6):
+        raise ExportError(f"float16 cannot hold the weight {node.name}")
+    node.attr["dtype"].type = types_pb2.DT_HALF
+    node.attr["value"].tensor.CopyFrom(tf.make_tensor_proto(half))
+    return True
+
+
+def write_provenance(version: Path, folder: Path, calibration: Calibration) -> None:
+    """Say beside the model what it was made from, and with what."""
+    made_with = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
+    provenance = {
+        "run": json.loads((folder / "run.json").read_text()),
+        "manifest_sha256": hashlib.sha256((folder / run_folder.MANIFEST).read_bytes()).hexdigest(),
+        "calibration": asdict(calibration),
+        "versions": {name: metadata.version(name) for name in made_with},
+    }
+    file = version / "assets.extra" / "provenance.json"
+    file.write_text(json.dumps(provenance, indent=2) + "\n")
 
 
 def write_warm_up(folder: Path) -> None:

@@ -3,14 +3,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import head
+import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from export import ExportError, calibrate, export
+from data import DataError
+from export import ExportError, calibrate, export, halve
+from processor import use_precision
 from scipy.special import softmax
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import prediction_log_pb2
-from train import choose_precision, fit_head, read_flags
+from train import read_flags, towers_of
 
 TRAINER = Path(__file__).parents[1]
 OLD_OPS = {  # all of them are older than TensorFlow 2.16
@@ -19,6 +23,7 @@ OLD_OPS = {  # all of them are older than TensorFlow 2.16
     *("MatMul", "Max", "MaxPool", "Mean", "Merge", "Mul", "NoOp", "OneHot", "Pack"),
     *("PartitionedCall", "Placeholder", "RealDiv", "Relu", "Reshape", "SelectV2", "Shape"),
     *("Sigmoid", "Softmax", "Squeeze", "StatefulPartitionedCall", "StopGradient", "StridedSlice"),
+    *("Rsqrt", "Square", "Maximum", "TopKV2", "DepthwiseConv2dNative", "Relu6", "ResizeBilinear"),
     *("Sub", "Sum", "Tile", "Transpose", "ZerosLike", "MergeV2Checkpoints", "RestoreV2"),
     *("SaveV2", "ShardedFilename", "StaticRegexFullMatch", "StringJoin", "Select"),
 }
@@ -36,9 +41,11 @@ def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_the_smoke_run_does_everything(run_folder: Path) -> None:
     run = json.loads((run_folder / "run.json").read_text())
+    assert run["towers"] == ["inception_v3", "efficientnet_lite2"]
     assert run["pictures"]["train"] + run["pictures"]["validation"] == 56
-    assert len((run_folder / "log.csv").read_text().splitlines()) == 2
-    assert (run_folder / "model.weights.h5").is_file()
+    for tower in run["towers"]:
+        assert (run_folder / f"{tower}.weights.h5").is_file()
+        assert len((run_folder / tower / "log.csv").read_text().splitlines()) == 2
 
 
 def signatures(folder: Path) -> dict:
@@ -65,9 +72,21 @@ def test_what_the_signatures_take_and_give(exported: Path) -> None:
     assert float(tf.reduce_max(outputs["heatmaps"])) <= 1
 
 
-def test_each_weight_is_there_once(exported: Path) -> None:
+def test_each_weight_is_there_once_and_in_half_precision(exported: Path) -> None:
     size = sum(file.stat().st_size for file in exported.rglob("*") if file.is_file())
-    assert 80e6 < size < 95e6
+    assert 53e6 < size < 60e6
+
+
+def test_float16_has_to_hold_the_weights(tmp_path: Path) -> None:
+    module = tf.Module()
+    weights = np.full((64, 64), 1e6, np.float32)
+    numbers = [tf.TensorSpec([None, 64], tf.float32)]
+    module.serve = tf.function(
+        lambda x: x @ tf.identity(tf.constant(weights)), input_signature=numbers
+    )
+    tf.saved_model.save(module, str(tmp_path), signatures=module.serve)
+    with pytest.raises(ExportError, match="float16 cannot hold"):
+        halve(tmp_path / "saved_model.pb")
 
 
 def test_it_loads_the_way_tensorflow_serving_does(exported: Path) -> None:
@@ -104,14 +123,16 @@ def test_a_version_is_never_overwritten(run_folder: Path) -> None:
         export(run_folder, run_folder, run_folder / "exported", version=1)
 
 
-def test_calibration_finds_the_temperature() -> None:
+def test_calibration_finds_the_temperature_and_keeps_what_it_should() -> None:
     rng = np.random.default_rng(1)
     honest = rng.normal(0, 2, (20_000, 7))
     classes = np.array([rng.choice(7, p=row) for row in softmax(honest, axis=1)])
-    found = calibrate(3 * honest, classes)
+    similarity = rng.uniform(0.5, 1, 20_000)
+    found = calibrate(3 * honest, similarity, classes)
     assert found.temperature == pytest.approx(3, rel=0.05)
-    kept = (np.logaddexp.reduce(3 * honest, axis=1) >= found.threshold).mean()
-    assert kept == pytest.approx(0.95, abs=0.001)
+    energy = np.logaddexp.reduce(3 * honest, axis=1)
+    kept = (found.evidence(energy, similarity) >= found.threshold).mean()
+    assert kept == pytest.approx(0.97, abs=0.001)
 
 
 @pytest.mark.parametrize("classes", [2, 3])
@@ -119,19 +140,34 @@ def test_the_head_separates_what_can_be_separated(classes: int) -> None:
     rng = np.random.default_rng(2)
     right = rng.integers(0, classes, 300)
     centres = 5 * rng.normal(size=(classes, 20)) + 100
-    features = centres[right][:, None] + rng.normal(size=(300, 2, 20))
-    kernel, bias = fit_head(features.astype(np.float32), right)
+    features = (centres[right] + rng.normal(size=(300, 20))).astype(np.float32)
+    kernel, bias = head.fit(features, right, c=1e-3)
     assert (kernel.shape, bias.shape) == ((20, classes), (classes,))
-    assert ((features[:, 0] @ kernel + bias).argmax(1) == right).mean() == 1
+    assert ((features @ kernel + bias).argmax(1) == right).mean() == 1
 
 
-def test_precision_follows_the_processor(tmp_path: Path) -> None:
+def test_base_weights_name_their_tower() -> None:
+    given = ["inception_v3=imagenet", "efficientnet_lite2=a=b.h5"]
+    assert towers_of(given) == [("inception_v3", "imagenet"), ("efficientnet_lite2", "a=b.h5")]
+    for wrong in ("imagenet", "resnet=imagenet", "inception_v3="):
+        with pytest.raises(DataError, match="is not TOWER=WEIGHTS"):
+            towers_of([wrong])
+
+
+def test_precision_follows_processor_and_tower(tmp_path: Path) -> None:
     cpuinfo = tmp_path / "cpuinfo"
-    cpuinfo.write_text("flags : avx2 avx512_bf16")
-    assert choose_precision("auto", cpuinfo) == "bfloat16"
-    assert choose_precision("float32", cpuinfo) == "float32"
-    cpuinfo.write_text("flags : avx2")
-    assert choose_precision("auto", cpuinfo) == "float32"
+    try:
+        for flags, gains, expected in (
+            ("avx2 avx512_bf16", True, "bfloat16"),
+            ("avx2 avx512_bf16", False, "float32"),
+            ("avx2", True, "float32"),
+        ):
+            cpuinfo.write_text(f"flags : {flags}")
+            assert use_precision("auto", gains, cpuinfo) == expected
+            policy = "mixed_bfloat16" if expected == "bfloat16" else "float32"
+            assert keras.config.dtype_policy().name == policy
+    finally:
+        use_precision("float32", True)
 
 
 def test_data_is_asked_for(capsys: pytest.CaptureFixture[str]) -> None:
