@@ -1,5 +1,6 @@
 """What a tower makes of pictures, computed once and kept."""
 
+import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,13 +26,15 @@ def extract(
         tower: a key of network.TOWERS.
         network: the tower's backbone.
         pictures: N pictures; they are prepared as the gateway does.
-        file: where to keep the features (float16), and to find those of a run before.
+        file: where to keep the features (float16), and to find those of a run before
+            with the same weights and pictures.
         mirrored: without the mirror images the result is [N, 1, F].
     """
     names = np.array([picture.path.name for picture in pictures])
+    digest = fingerprint(network)
     if file is not None and file.is_file():
         stored = np.load(file)
-        if np.array_equal(stored["names"], names):
+        if str(stored["network"]) == digest and np.array_equal(stored["names"], names):
             found: np.ndarray = stored["features"]
             return found.astype(np.float32)
     model = on_pixels(tower, network)
@@ -44,5 +47,13 @@ def extract(
             progress.update(len(images))
     features = np.concatenate(batches)
     if file is not None:
-        np.savez(file, features=features, names=names)
+        np.savez(file, features=features, names=names, network=digest)
     return features.astype(np.float32)
+
+
+def fingerprint(network: keras.Model) -> str:
+    """Other weights, other text."""
+    digest = hashlib.sha256()
+    for weight in network.get_weights():
+        digest.update(weight.tobytes())
+    return digest.hexdigest()

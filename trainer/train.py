@@ -17,7 +17,7 @@ import head
 import keras
 import numpy as np
 import run_folder
-from data import DataError, labels_of, read, read_outliers, split, write_manifest
+from data import DataError, Picture, labels_of, read, read_outliers, split, write_manifest
 from features import extract
 from network import TOWERS, backbone, save_base_weights
 from processor import use_precision
@@ -93,16 +93,7 @@ def train(flags: argparse.Namespace) -> None:
     outliers = read_outliers(flags.outliers, flags.leave_out.split(","))
     flags.run_folder.mkdir(parents=True, exist_ok=True)
 
-    towers, features, of_outliers = {}, [], []
-    for name, weights in towers_of(flags.base_weights):
-        print(f"precision of {name}: {use_precision(flags.precision, TOWERS[name].bfloat16)}")
-        file = run_folder.weights_file(flags.run_folder, name)
-        save_base_weights(name, backbone(name, weights), file)
-        towers[name] = network = backbone(name, str(file))
-        features.append(extract(name, network, pictures, file.with_suffix(".npz")))
-        if outliers:
-            file = file.with_suffix(".outliers.npz")
-            of_outliers.append(extract(name, network, outliers, file, mirrored=False))
+    towers, features, of_outliers = look(flags, pictures, outliers)
     if not any(picture.split for picture in pictures):
         pictures = split(pictures, features[0][:, 0], flags.seed)
     write_manifest(flags.run_folder / run_folder.MANIFEST, pictures, flags.data)
@@ -111,11 +102,12 @@ def train(flags: argparse.Namespace) -> None:
     held_out = np.array([picture.split == "validation" for picture in pictures])
     classes = np.array([labels.index(picture.label) for picture in pictures])
     seen = np.concatenate(features, axis=2)
-    rows, targets = [*seen[~held_out].swapaxes(0, 1)], [*[classes[~held_out]] * 2]
+    sides = [*seen[~held_out].swapaxes(0, 1)]
+    of_sides = [classes[~held_out]] * len(sides)
     if outliers:
-        rows.append(np.concatenate(of_outliers, axis=2)[:, 0])
-        targets.append(np.array([len(labels) + outlier_labels.index(p.label) for p in outliers]))
-    kernel, bias = head.fit(np.concatenate(rows), np.concatenate(targets), flags.head_c)
+        sides.append(np.concatenate(of_outliers, axis=2)[:, 0])
+        of_sides.append(np.array([len(labels) + outlier_labels.index(p.label) for p in outliers]))
+    kernel, bias = head.fit(np.concatenate(sides), np.concatenate(of_sides), flags.head_c)
     logits = (seen[held_out, 0] @ kernel + bias)[:, : len(labels)]
     accuracy = (logits.argmax(1) == classes[held_out]).mean()
     print(f"validation accuracy: {accuracy:.4f} of {len(logits)} pictures")
@@ -125,7 +117,7 @@ def train(flags: argparse.Namespace) -> None:
             labels, outlier_labels, towers, kernel, bias, unit(features[0][~held_out, 0])
         ),
         {
-            "base_weights": {n: w and Path(w).name for n, w in towers_of(flags.base_weights)},
+            "base_weights": {n: Path(w).name for n, w in towers_of(flags.base_weights)},
             "head_c": flags.head_c,
             "seed": flags.seed,
             "pictures": {
@@ -136,6 +128,28 @@ def train(flags: argparse.Namespace) -> None:
             "validation_accuracy": float(accuracy),
         },
     )
+
+
+def look(
+    flags: argparse.Namespace, pictures: list[Picture], outliers: list[Picture]
+) -> tuple[dict[str, keras.Model], list[np.ndarray], list[np.ndarray]]:
+    """Write each tower's weights, and see what it makes of the pictures.
+
+    Returns:
+        The towers, and for each one the features of pictures and mirror images, float32
+        [N, 2, F], and of the outliers, [M, 1, F], if there are any.
+    """
+    towers, features, of_outliers = {}, [], []
+    for name, weights in towers_of(flags.base_weights):
+        print(f"precision of {name}: {use_precision(flags.precision, TOWERS[name].bfloat16)}")
+        file = run_folder.weights_file(flags.run_folder, name)
+        save_base_weights(name, backbone(name, weights), file)
+        towers[name] = network = backbone(name, str(file))
+        features.append(extract(name, network, pictures, file.with_suffix(".npz")))
+        if outliers:
+            file = file.with_suffix(".outliers.npz")
+            of_outliers.append(extract(name, network, outliers, file, mirrored=False))
+    return towers, features, of_outliers
 
 
 def unit(features: np.ndarray) -> np.ndarray:
