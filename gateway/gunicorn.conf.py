@@ -1,8 +1,21 @@
 """How gunicorn runs the gateway; GUNICORN_CMD_ARGS overrides any of it."""
 
 import os
+import shutil
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
 
-from gateway.config import Settings
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
+own_folder = "" if SHARED_FOLDER in os.environ else tempfile.mkdtemp(prefix="gateway-metrics-")
+os.environ.setdefault(SHARED_FOLDER, own_folder)  # prometheus-client looks when it is imported
+
+from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
+
+from gateway.config import Settings  # noqa: E402
+
+if TYPE_CHECKING:
+    from gunicorn.workers.base import Worker
 
 settings = Settings.from_env()
 
@@ -22,3 +35,17 @@ access_log_format = (
     '{"time": "%(t)s", "client": "%(h)s", "request": "%(r)s", "status": %(s)s,'
     ' "bytes": %(B)s, "seconds": %(L)s, "request_id": "%({x-request-id}o)s"}'
 )
+
+
+def on_starting(_: object) -> None:
+    for file in Path(os.environ[SHARED_FOLDER]).glob("*.db"):  # of the container's former life
+        file.unlink()
+
+
+def child_exit(_: object, worker: "Worker") -> None:
+    mark_process_dead(worker.pid)
+
+
+def on_exit(_: object) -> None:
+    if own_folder:
+        shutil.rmtree(own_folder, ignore_errors=True)

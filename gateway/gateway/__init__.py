@@ -7,6 +7,7 @@ from flask import Flask
 from gateway import errors, views
 from gateway.config import Settings
 from gateway.fetcher import Fetcher
+from gateway.metrics import Metrics
 from gateway.serving import Model
 
 
@@ -25,6 +26,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         fetcher=Fetcher(settings),
         model=Model(settings),
         places=threading.BoundedSemaphore(settings.max_in_flight),
+        metrics=Metrics(),
     )
     app.register_blueprint(views.api)
     errors.register(app)

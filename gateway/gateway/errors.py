@@ -81,6 +81,7 @@ class ModelTimeout(GatewayError):
 def problem(status: int, title: str, detail: str) -> dict[str, object]:
     """Describe an error as RFC 9457 does."""
     slug = title.lower().replace(" ", "-")
+    g.reason = slug
     return {
         "type": f"urn:sports-gateway:{slug}",
         "title": title,

@@ -10,11 +10,13 @@ from dataclasses import dataclass
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.typing import ResponseReturnValue
+from prometheus_client import CONTENT_TYPE_LATEST
 
 from gateway.config import Settings
 from gateway.errors import InvalidRequest, ModelFailed, ModelUnavailable, TooManyRequests
 from gateway.fetcher import Fetcher
 from gateway.images import preprocess
+from gateway.metrics import Metrics
 from gateway.pictures import Picture, read_picture
 from gateway.serving import Model
 from gateway.signatures import Prediction, Signature
@@ -35,18 +37,26 @@ class Gateway:
     fetcher: Fetcher
     model: Model
     places: threading.BoundedSemaphore  # one for each request in flight
+    metrics: Metrics
 
 
 @api.before_app_request
 def start() -> None:
     sent = request.headers.get("X-Request-ID", "")
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
-    g.deadline = time.monotonic() + _gateway().settings.request_timeout
+    g.began = time.monotonic()
+    g.deadline = g.began + _gateway().settings.request_timeout
 
 
 @api.after_app_request
 def finish(response: Response) -> Response:
     response.headers["X-Request-ID"] = g.request_id
+    metrics = _gateway().metrics
+    endpoint = (request.endpoint or "none").removeprefix("api.")
+    metrics.requests.labels(endpoint, response.status_code).inc()
+    metrics.request_seconds.labels(endpoint).observe(time.monotonic() - g.began)
+    if "reason" in g:
+        metrics.refusals.labels(g.reason).inc()
     return response
 
 
@@ -67,6 +77,11 @@ def readyz() -> Response:
     except ModelFailed as error:  # whoever waits for readiness need not tell the two apart
         raise ModelUnavailable(str(error)) from error
     return Response("ready", mimetype="text/plain")
+
+
+@api.get("/metrics")
+def metrics() -> Response:
+    return Response(_gateway().metrics.text(), content_type=CONTENT_TYPE_LATEST)
 
 
 @api.post("/predict")
@@ -106,6 +121,7 @@ def _classify(picture: Picture, timings_ms: dict[str, float], explain: bool = Fa
     with _timed(timings_ms, "fetch"):
         if data is None:
             data = gateway.fetcher.download(picture.source, g.deadline)
+    gateway.metrics.received_bytes.inc(len(data))
     signature = gateway.model.signature(g.deadline)
     try:
         return _ask(signature, data, timings_ms, explain)
@@ -128,6 +144,7 @@ def _ask(
         [prediction] = gateway.model.predict(
             image[None], signature, g.deadline, explain=explain, request_id=g.request_id
         )
+    gateway.metrics.answered_by(gateway.settings.model_name, prediction.version)
     return prediction
 
 
@@ -154,9 +171,12 @@ def _place() -> Iterator[None]:
     places = _gateway().places
     if not places.acquire(blocking=False):
         raise TooManyRequests("All places are taken; please come back in a moment.")
+    in_flight = _gateway().metrics.in_flight
+    in_flight.inc()
     try:
         yield
     finally:
+        in_flight.dec()
         places.release()
 
 
@@ -164,4 +184,6 @@ def _place() -> Iterator[None]:
 def _timed(timings_ms: dict[str, float], step: str) -> Iterator[None]:
     began = time.perf_counter()
     yield
-    timings_ms[step] = round(1000 * (time.perf_counter() - began), 1)
+    seconds = time.perf_counter() - began
+    timings_ms[step] = round(1000 * seconds, 1)
+    _gateway().metrics.stage_seconds.labels(step).observe(seconds)

@@ -1,0 +1,88 @@
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import requests
+from fake_serving import FakeServing
+from flask.testing import FlaskClient
+from picture_server import PictureServer
+from run_local import free_port, wait_until_ready
+
+GATEWAY = Path(__file__).parents[1]
+
+
+def numbers(text: str) -> dict[str, float]:
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
+
+
+def scrape(client: FlaskClient) -> dict[str, float]:
+    response = client.get("/metrics")
+    assert response.content_type.startswith("text/plain; version=")
+    return numbers(response.text)
+
+
+def test_an_answer_is_counted_with_its_stages(client: FlaskClient, pictures: PictureServer) -> None:
+    response = client.post("/v1/predictions", json={"url": pictures.url("/picture.jpg")})
+    assert response.status_code == 200
+    found = scrape(client)
+    assert found['gateway_requests_total{endpoint="predictions",status="200"}'] == 1
+    assert found['gateway_request_seconds_count{endpoint="predictions"}'] == 1
+    for stage in ("fetch", "decode", "predict"):
+        assert found[f'gateway_stage_seconds_count{{stage="{stage}"}}'] == 1
+    assert found["gateway_received_bytes_total"] == len(pictures.routes["/picture.jpg"])
+    assert found["gateway_in_flight"] == 0
+    assert any(name.startswith("gateway_model_info{") for name in found)
+
+
+def test_a_refusal_is_counted_by_its_type(client: FlaskClient) -> None:
+    client.post("/predict", json={})
+    client.get("/nowhere")
+    found = scrape(client)
+    assert found['gateway_refusals_total{reason="invalid-request"}'] == 1
+    assert found['gateway_requests_total{endpoint="predict",status="400"}'] == 1
+    assert found['gateway_requests_total{endpoint="none",status="404"}'] == 1
+
+
+def test_a_new_version_takes_the_old_ones_place(client: FlaskClient) -> None:
+    metrics = client.application.extensions["gateway"].metrics
+    for version in (1, 2):
+        metrics.answered_by("sports", version)
+    found = scrape(client)
+    assert found['gateway_model_info{name="sports",version="1"}'] == 0
+    assert found['gateway_model_info{name="sports",version="2"}'] == 1
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["a folder given", "a folder of its own"])
+def test_workers_share_their_numbers(serving: FakeServing, tmp_path: Path, given: bool) -> None:
+    stale = tmp_path / "counter_1.db"
+    stale.write_bytes(b"what a former container left")
+    port = free_port()
+    environ = {
+        **{name: value for name, value in os.environ.items() if "PROMETHEUS" not in name},
+        **({"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)} if given else {}),
+        "TMPDIR": str(tmp_path),
+        "TF_SERVING_HOST": serving.host,
+        "PORT": str(port),
+        "WEB_CONCURRENCY": "2",
+    }
+    gunicorn = subprocess.Popen(
+        [sys.executable, "-m", "gunicorn"], cwd=GATEWAY, env=environ, stdout=subprocess.DEVNULL
+    )
+    address = f"http://localhost:{port}"
+    try:
+        wait_until_ready(address, {"gateway": gunicorn})
+        for _ in range(30):
+            requests.get(f"{address}/ping", timeout=5)
+        texts = [requests.get(f"{address}/metrics", timeout=5).text for _ in range(6)]
+    finally:
+        gunicorn.terminate()
+        gunicorn.wait(20)
+    name = 'gateway_requests_total{endpoint="ping",status="200"}'
+    assert [numbers(text)[name] for text in texts] == [30] * 6
+    assert stale.exists() is not given
+    own = [folder for folder in tmp_path.iterdir() if re.match("gateway-metrics", folder.name)]
+    assert own == []
