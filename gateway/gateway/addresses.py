@@ -1,60 +1,121 @@
-"""Which addresses a stranger's URL may lead to."""
+"""Which addresses a stranger's URL may lead to, and which it leads to."""
 
 import ipaddress
-import socket
+import time
 from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as LookupTimeout
+from functools import partial
+
+from dns.exception import DNSException, Timeout
+from dns.rdatatype import RdataType
+from dns.resolver import NXDOMAIN, NoAnswer, Resolver
 
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
-# Not private in Python's tables, and still not the public internet.
-RESERVED = tuple(
+LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
+# What belongs to the public internet: IPv4, and the one block of IPv6 that IANA hands out
+# (https://www.iana.org/assignments/ipv6-address-space). The tables of Python's ipaddress
+# change from version to version and let some of the blocks below through.
+GLOBAL_UNICAST = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("2000::/3"))
+# Less IANA's special-purpose registries
+# (https://www.iana.org/assignments/iana-ipv4-special-registry, iana-ipv6-special-registry),
+# whatever carries an IPv4 address inside, and what clouds keep for themselves.
+SPECIAL_PURPOSE = tuple(
     ipaddress.ip_network(block)
     for block in (
-        "100.64.0.0/10",  # carrier-grade NAT, and pods on EKS
+        "0.0.0.0/8",
+        "10.0.0.0/8",
+        "100.64.0.0/10",  # carrier-grade NAT; pods on EKS, Alibaba's metadata
+        "127.0.0.0/8",
         "168.63.129.16/32",  # Azure's platform address
+        "169.254.0.0/16",
+        "172.16.0.0/12",
         "192.0.0.0/24",
-        "192.88.99.0/24",  # 6to4 relays
-        "2001::/23",  # Teredo, ORCHID and the other IETF blocks
-        "2002::/16",  # 6to4 carries an IPv4 address
+        "192.0.2.0/24",
+        "192.31.196.0/24",
+        "192.52.193.0/24",
+        "192.88.99.0/24",
+        "192.168.0.0/16",
+        "192.175.48.0/24",
+        "198.18.0.0/15",
+        "198.51.100.0/24",
+        "203.0.113.0/24",
+        "224.0.0.0/4",
+        "240.0.0.0/4",
+        "2001::/23",  # Teredo, ORCHID and the other IETF protocols
+        "2001:db8::/32",
+        "2002::/16",  # 6to4
+        "2620:4f:8000::/48",
         "3fff::/20",
-        "5f00::/16",
-        "64:ff9b::/96",  # NAT64 carries an IPv4 address
-        "64:ff9b:1::/48",
-        "::/96",  # IPv4-compatible
-        "fec0::/10",  # site-local, deprecated
     )
 )
 ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: these 32 bits, then an IPv4 address
 
-# getaddrinfo cannot be told when to give up, so it waits in a thread of its own.
-_lookups = ThreadPoolExecutor(max_workers=32, thread_name_prefix="lookup")
 
+def is_public(address: IPAddress, refused: tuple[IPNetwork, ...] = ()) -> bool:
+    """Whether an address belongs to the public internet and to it alone.
 
-def is_public(address: IPAddress) -> bool:
-    """Whether an address belongs to the public internet and to it alone."""
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.ipv4_mapped is not None:
-            return is_public(address.ipv4_mapped)
-        if (int(address) >> 32) & 0xFFFFFFFF in ISATAP:
-            return False
-    if not address.is_global or address.is_multicast or address.is_reserved:
+    Args:
+        refused: networks that are one's own although their addresses are public.
+    """
+    if isinstance(address, ipaddress.IPv6Address) and (
+        address.scope_id or (int(address) >> 32) & 0xFFFFFFFF in ISATAP
+    ):
         return False
-    return not any(address in block for block in RESERVED if block.version == address.version)
+    special = any(address in block for block in (*SPECIAL_PURPOSE, *refused))
+    return not special and any(address in block for block in GLOBAL_UNICAST)
 
 
-def resolve(host: str, port: int, seconds: float) -> list[IPAddress]:
-    """Look a host up once.
+def resolve(
+    host: str, deadline: float, nameserver: tuple[str, int] | None = None
+) -> list[IPAddress]:
+    """Look a host up once, in DNS alone: no hosts file, no search domains.
+
+    Args:
+        host: an address, or a name as it stands in a URL.
+        deadline: when to give up, on time.monotonic's clock.
+        nameserver: address and port of the server to ask; none: those of /etc/resolv.conf.
 
     Raises:
-        OSError: the host has no address, or none came within `seconds`.
+        TimeoutError: no answer came before the deadline.
+        OSError: the host has no address.
     """
-    lookup = _lookups.submit(socket.getaddrinfo, host, port, type=socket.SOCK_STREAM)
     try:
-        answers = lookup.result(timeout=seconds)
-    except LookupTimeout:
-        lookup.cancel()
-        raise TimeoutError(f"no answer for {host!r} within {seconds:.1f} s") from None
-    except UnicodeError as error:  # a host that IDNA cannot spell
-        raise OSError(f"{host!r} is no host name") from error
-    return list(dict.fromkeys(ipaddress.ip_address(sockaddr[0]) for *_, sockaddr in answers))
+        return [ipaddress.ip_address(host)]
+    except ValueError:
+        pass
+    if host.lower().rstrip(".").rpartition(".")[2] == "localhost":  # RFC 6761, 6.3
+        return [LOOPBACK]
+    resolver = _resolver(nameserver)
+    with ThreadPoolExecutor(2, thread_name_prefix="lookup") as lookups:  # both are waited for
+        ask = partial(_ask, resolver, host, deadline=deadline)
+        answers = list(lookups.map(ask, (RdataType.A, RdataType.AAAA)))
+    addresses = [address for answer in answers if isinstance(answer, list) for address in answer]
+    errors = [answer for answer in answers if isinstance(answer, OSError)]
+    if not addresses:
+        raise errors[0] if errors else OSError(f"{host!r} has no address")
+    return addresses
+
+
+def _resolver(nameserver: tuple[str, int] | None) -> Resolver:
+    resolver = Resolver(configure=nameserver is None)
+    if nameserver is not None:
+        address, resolver.port = nameserver
+        resolver.nameservers = [address]
+    return resolver
+
+
+def _ask(
+    resolver: Resolver, host: str, kind: RdataType, deadline: float
+) -> list[IPAddress] | OSError:
+    """One question; its error is an answer, as the other question may have a better one."""
+    left = max(0.001, (deadline - time.monotonic()) / 2)  # the rest is for the transfer
+    try:
+        answer = resolver.resolve(host, kind, lifetime=left, search=False)
+    except (NoAnswer, NXDOMAIN):
+        return []
+    except Timeout:
+        return TimeoutError(f"no answer for {host!r} within {left:.1f} s")
+    except (DNSException, UnicodeError) as error:
+        return OSError(f"{host!r} cannot be looked up: {error}")
+    return [ipaddress.ip_address(record.address) for record in answer]

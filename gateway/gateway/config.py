@@ -1,10 +1,15 @@
 """What may differ between deployments, read once from the environment at the edge."""
 
+import ipaddress
 import math
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+
+import limits
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
 def _words(text: str) -> tuple[str, ...]:
@@ -15,6 +20,15 @@ def _numbers(text: str) -> tuple[int, ...]:
     return tuple(int(word) for word in _words(text))
 
 
+def _networks(text: str) -> tuple[Network, ...]:
+    return tuple(ipaddress.ip_network(word) for word in _words(text))
+
+
+def _server(text: str) -> tuple[str, int]:
+    address, _, port = text.rpartition(":")
+    return str(ipaddress.ip_address(address.strip("[]"))), int(port)
+
+
 def _switch(text: str) -> bool:
     switches = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
     if text.lower() not in switches:
@@ -22,8 +36,16 @@ def _switch(text: str) -> bool:
     return switches[text.lower()]
 
 
-def _setting(default: Any, read: Callable[[str], Any], variable: str = "") -> Any:
-    return field(default=default, metadata={"read": read, "variable": variable})
+def _rate(text: str) -> str:
+    if text:
+        limits.parse(text)  # raises when it cannot
+    return text
+
+
+def _setting(
+    default: Any, read: Callable[[str], Any], variable: str = "", least: float = math.ulp(0)
+) -> Any:
+    return field(default=default, metadata={"read": read, "variable": variable, "least": least})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +65,19 @@ class Settings:
     allowed_sources: tuple[str, ...] = _setting((), _words)  # host patterns; none: any public host
     allow_private_sources: bool = _setting(False, _switch)  # development only
     allowed_ports: tuple[int, ...] = _setting((80, 443), _numbers)
+    refused_networks: tuple[Network, ...] = _setting((), _networks)  # public, and still one's own
+    nameserver: tuple[str, int] | None = _setting(None, _server)  # none: /etc/resolv.conf's
+    max_per_source: int = _setting(8, int)  # downloads at once from one address, in each worker
     fetch_timeout: float = _setting(10.0, float)  # a whole download, redirects included
     request_timeout: float = _setting(20.0, float)  # a whole request; the model gets what is left
     max_body_bytes: int = _setting(25_000_000, int)
     max_image_bytes: int = _setting(20_000_000, int)
     max_image_pixels: int = _setting(50_000_000, int)
     max_in_flight: int = _setting(16, int)  # pictures worked on at once, in each worker
+    api_keys: tuple[str, ...] = _setting((), _words)  # none: nobody needs one
+    rate_limit: str = _setting("", _rate)  # pictures of one client, like 60/minute; empty: any
+    rate_limit_storage: str = _setting("memory://", str)  # where they are counted
+    trusted_proxies: int = _setting(0, int, least=0)  # each has added to X-Forwarded-For
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -74,12 +103,13 @@ class Settings:
         }
 
     def __post_init__(self) -> None:
-        for name, variable in self.variables().items():
-            value = getattr(self, name)
+        variables = self.variables()
+        for f in fields(self):
+            variable, value = variables[f.name], getattr(self, f.name)
             if isinstance(value, (int, float)) and not isinstance(value, bool):
-                if not (math.isfinite(value) and value > 0):
+                if not (math.isfinite(value) and value >= f.metadata["least"]):
                     raise ValueError(f"{variable}: {value} is not a number above 0")
-            elif value == "":
+            elif value == "" and f.default != "":
                 raise ValueError(f"{variable}: must not be empty")
         if not all(0 < port < 65536 for port in self.allowed_ports) or not self.allowed_ports:
             raise ValueError("GATEWAY_ALLOWED_PORTS: ports go from 1 to 65535")

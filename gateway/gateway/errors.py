@@ -2,11 +2,12 @@
 
 GatewayError                500
 ├── InvalidRequest          400  no JSON, no `url`, not a URL, no picture
+├── Unauthorized            401  no API key, or not one of ours
 ├── RequestTooLarge         413  the body is over its byte limit
 ├── ImageTooLarge           413  the picture is over its byte or pixel limit
 ├── UnsupportedImage        415  not a readable JPEG, PNG, WebP, GIF or BMP
 ├── SourceRefused           422  the source cannot be used: address, scheme, port, redirect, 4xx
-├── TooManyRequests         429  every place is taken
+├── TooManyRequests         429  every place is taken, or the client's share is used up
 ├── SourceFailed            502  the source answered 5xx, or broke TLS or the transfer
 ├── ModelFailed             502  the model server answered nonsense
 ├── ModelUnavailable        503  the model server is away or has no such model
@@ -29,11 +30,22 @@ class GatewayError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
-    retry_after: ClassVar[int | None] = None  # seconds
+    headers: ClassVar[dict[str, str]] = {}
+    retry_after: int | None = None  # seconds
+
+    def __init__(self, detail: str, retry_after: int | None = None) -> None:
+        super().__init__(detail)
+        if retry_after is not None:
+            self.retry_after = retry_after
 
 
 class InvalidRequest(GatewayError):
     status, title = 400, "Invalid request"
+
+
+class Unauthorized(GatewayError):
+    status, title = 401, "Unauthorized"
+    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
 
 
 class RequestTooLarge(GatewayError):
@@ -78,16 +90,18 @@ class ModelTimeout(GatewayError):
     status, title = 504, "Model timeout"
 
 
-def problem(status: int, title: str, detail: str) -> dict[str, object]:
+def slug(title: str) -> str:
+    return title.lower().replace(" ", "-")
+
+
+def problem(status: int, title: str, detail: str, request_id: str) -> dict[str, object]:
     """Describe an error as RFC 9457 does."""
-    slug = title.lower().replace(" ", "-")
-    g.reason = slug
     return {
-        "type": f"urn:sports-gateway:{slug}",
+        "type": f"urn:sports-gateway:{slug(title)}",
         "title": title,
         "status": status,
         "detail": detail,
-        "request_id": g.get("request_id", ""),
+        "request_id": request_id,
     }
 
 
@@ -95,7 +109,8 @@ def register(app: Flask) -> None:
     """Answer every error of `app` as application/problem+json."""
 
     def answer(status: int, title: str, detail: str) -> Response:
-        body = json.dumps(problem(status, title, detail))
+        g.reason = slug(title)
+        body = json.dumps(problem(status, title, detail, g.get("request_id", "")))
         return Response(body, status, mimetype="application/problem+json")
 
     @app.errorhandler(GatewayError)
@@ -107,6 +122,7 @@ def register(app: Flask) -> None:
             str(error.__cause__ or error),
         )
         response = answer(error.status, error.title, str(error))
+        response.headers.update(error.headers)
         if error.retry_after is not None:
             response.headers["Retry-After"] = str(error.retry_after)
         return response

@@ -5,7 +5,6 @@ import fnmatch
 import socket
 import threading
 import time
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin
 
@@ -24,10 +23,12 @@ from gateway.errors import (
     SourceRefused,
     SourceTimeout,
 )
+from gateway.shares import Shares
 
 MAX_URL_LENGTH = 2048
 MAX_REDIRECTS = 3
 CHUNK = 65_536
+PATIENCE = 2.0  # seconds to wait for a turn at a busy source
 PORTS = {"http": 80, "https": 443}
 HEADERS = {
     "Accept": "image/*",
@@ -39,11 +40,13 @@ HEADERS = {
 UNREACHABLE = "The source cannot be reached."
 
 
-@dataclass(frozen=True)
 class Fetcher:
     """Downloads pictures within the limits of the settings."""
 
-    settings: Settings
+    def __init__(self, settings: Settings) -> None:
+        self.settings = settings
+        # So that nobody can point us at a victim as a cannon.
+        self._turns = Shares(settings.max_per_source, "This source is asked for too much at once.")
 
     def download(self, url: str, deadline: float) -> bytes:
         """Fetch a URL, following at most three redirects, each checked as the first.
@@ -58,6 +61,7 @@ class Fetcher:
             SourceFailed: the source answered 5xx, or broke TLS or the transfer.
             SourceTimeout: the download ran past its deadline.
             ImageTooLarge: more bytes than the limit.
+            TooManyRequests: the source is asked for too many pictures already.
         """
         deadline = min(deadline, time.monotonic() + self.settings.fetch_timeout)
         source = _parse(url)
@@ -74,7 +78,10 @@ class Fetcher:
         """Answer the body, or where the source says it is."""
         self._check(source)
         address = self._address(source, deadline)
-        with contextlib.closing(PinnedAdapter(source, address, deadline)) as adapter:
+        with (
+            self._turns.take(1, min(deadline, time.monotonic() + PATIENCE), address),
+            contextlib.closing(PinnedAdapter(source, address, deadline)) as adapter,
+        ):
             try:
                 return self._read(adapter, source, deadline)
             except (requests.RequestException, HTTPError) as error:
@@ -96,8 +103,10 @@ class Fetcher:
     def _body(self, response: requests.Response, deadline: float) -> bytes:
         limit = self.settings.max_image_bytes
         too_large = ImageTooLarge(f"The picture is larger than {limit} bytes.")
-        length = response.headers.get("Content-Length", "")
-        if length.isdecimal() and int(length) > limit:
+        length = response.headers.get("Content-Length", "0")
+        if not (length.isascii() and length.isdecimal()):
+            raise SourceFailed("The source broke the transfer.")
+        if int(length) > limit:
             raise too_large
         body = bytearray()
         while chunk := response.raw.read1(CHUNK):
@@ -123,15 +132,16 @@ class Fetcher:
 
     def _address(self, source: Url, deadline: float) -> IPAddress:
         """Resolve once; every address must be public, the first is the one connected to."""
+        _left(deadline)
         try:
-            addresses = resolve(_host(source), _port(source), _left(deadline))
+            addresses = resolve(_host(source), deadline, self.settings.nameserver)
         except TimeoutError as error:
             raise SourceTimeout("The source took too long.") from error
         except OSError as error:
             raise SourceRefused(UNREACHABLE) from error
         if not self.settings.allow_private_sources:
             for address in addresses:
-                if not is_public(address):
+                if not is_public(address, self.settings.refused_networks):
                     raise SourceRefused(UNREACHABLE) from OSError(f"{address} is not public")
         return addresses[0]
 
@@ -220,7 +230,7 @@ def _host(source: Url) -> str:
 
 
 def _port(source: Url) -> int:
-    return source.port or PORTS[source.scheme or "http"]
+    return PORTS[source.scheme or "http"] if source.port is None else source.port
 
 
 def _left(deadline: float) -> float:

@@ -18,16 +18,21 @@ class _QuietServer(ThreadingHTTPServer):
 class PictureServer:
     """Serves `routes`: a path's body, or a function that is handed the request's handler."""
 
-    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1", port: int = 0
+    ) -> None:
+        self.address = address
         self.routes: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
         self.seen: list[tuple[str, dict[str, str]]] = []
-        routes, seen = self.routes, self.seen
+        self.peers: list[str] = []  # the addresses that were connected to
+        routes, seen, peers = self.routes, self.seen, self.peers
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
                 seen.append((self.path, dict(self.headers)))
+                peers.append(self.request.getsockname()[0])
                 route = routes.get(self.path)
                 with contextlib.suppress(OSError):  # the client may have had enough
                     if callable(route):
@@ -40,7 +45,7 @@ class PictureServer:
             def log_message(self, *_: object) -> None:
                 pass
 
-        self._server = _QuietServer(("127.0.0.1", 0), Handler)
+        self._server = _QuietServer((address, port), Handler)
         self._scheme = "https" if tls else "http"
         if tls:
             self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
@@ -48,8 +53,8 @@ class PictureServer:
         self._thread = threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True)
         self._thread.start()
 
-    def url(self, path: str, host: str = "127.0.0.1") -> str:
-        return f"{self._scheme}://{host}:{self.port}{path}"
+    def url(self, path: str, host: str = "") -> str:
+        return f"{self._scheme}://{host or self.address}:{self.port}{path}"
 
     def stop(self) -> None:
         self._server.shutdown()
@@ -76,14 +81,22 @@ def drip(handler: BaseHTTPRequestHandler) -> None:
     _drip_forever(handler)
 
 
+def drip_chunks(handler: BaseHTTPRequestHandler) -> None:
+    """Send a chunk every tenth of a second and never the last one."""
+    handler.send_response(200)
+    handler.send_header("Transfer-Encoding", "chunked")
+    handler.end_headers()
+    _drip_forever(handler, b"1\r\nx\r\n")
+
+
 def drip_headers(handler: BaseHTTPRequestHandler) -> None:
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
     _drip_forever(handler)
 
 
-def _drip_forever(handler: BaseHTTPRequestHandler) -> None:
+def _drip_forever(handler: BaseHTTPRequestHandler, drop: bytes = b"x") -> None:
     for _ in range(600):
-        handler.wfile.write(b"x")
+        handler.wfile.write(drop)
         handler.wfile.flush()
         time.sleep(0.1)
 

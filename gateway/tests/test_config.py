@@ -1,3 +1,5 @@
+from ipaddress import ip_network
+
 import pytest
 
 from gateway.config import Settings
@@ -24,6 +26,13 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "GATEWAY_MAX_IMAGE_BYTES": "900",
         "GATEWAY_MAX_IMAGE_PIXELS": "800",
         "GATEWAY_MAX_IN_FLIGHT": "3",
+        "GATEWAY_REFUSED_NETWORKS": "192.0.2.0/24,2001:db8::/32",
+        "GATEWAY_NAMESERVER": "[::1]:5353",
+        "GATEWAY_MAX_PER_SOURCE": "2",
+        "GATEWAY_API_KEYS": "one,two",
+        "GATEWAY_RATE_LIMIT": "5/minute",
+        "GATEWAY_RATE_LIMIT_STORAGE": "redis://redis:6379",
+        "GATEWAY_TRUSTED_PROXIES": "1",
     }
     assert set(environ) == set(Settings.variables().values())
     assert Settings.from_env(environ) == Settings(
@@ -39,6 +48,13 @@ def test_every_setting_is_read_from_its_variable() -> None:
         max_image_bytes=900,
         max_image_pixels=800,
         max_in_flight=3,
+        refused_networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")),
+        nameserver=("::1", 5353),
+        max_per_source=2,
+        api_keys=("one", "two"),
+        rate_limit="5/minute",
+        rate_limit_storage="redis://redis:6379",
+        trusted_proxies=1,
     )
 
 
@@ -58,6 +74,11 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ("GATEWAY_LABELS", "a,a"),
         ("GATEWAY_MODEL_NAME", ""),
         ("TF_SERVING_HOST", ""),
+        ("GATEWAY_REFUSED_NETWORKS", "10.0.0.1/8"),
+        ("GATEWAY_NAMESERVER", "dns.example:53"),
+        ("GATEWAY_NAMESERVER", "1.1.1.1"),
+        ("GATEWAY_RATE_LIMIT", "many"),
+        ("GATEWAY_TRUSTED_PROXIES", "-1"),
     ],
 )
 def test_a_bad_value_stops_the_start_and_names_its_variable(variable: str, value: str) -> None:

@@ -27,6 +27,8 @@ def test_every_error_is_in_the_tree_and_in_the_table(kind: type[GatewayError]) -
 
 
 def shown(value: object) -> str:
+    if value is None:
+        return ""
     if isinstance(value, tuple):
         return ",".join(map(str, value))
     if isinstance(value, bool):
