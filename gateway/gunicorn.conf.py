@@ -22,7 +22,7 @@ settings = Settings.from_env()
 wsgi_app = "gateway:create_app()"
 bind = f"0.0.0.0:{os.environ.get('PORT', '9696')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-worker_class = "gthread"
+worker_class = "gateway.worker.Worker"
 # The spare threads turn away what is too much, and answer health checks.
 threads = settings.max_in_flight + 8
 timeout = int(settings.request_timeout) + 10

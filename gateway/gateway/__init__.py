@@ -3,12 +3,15 @@
 import threading
 
 from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import errors, views
+from gateway.clients import Clients
 from gateway.config import Settings
 from gateway.fetcher import Fetcher
 from gateway.metrics import Metrics
 from gateway.serving import Model
+from gateway.shares import Shares
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -25,11 +28,16 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings=settings,
         fetcher=Fetcher(settings),
         model=Model(settings),
+        clients=Clients(settings),
         places=threading.BoundedSemaphore(settings.max_in_flight),
+        pixels=Shares(settings.max_image_pixels, "Too many large pictures are being decoded."),
         metrics=Metrics(),
     )
     app.register_blueprint(views.api)
     errors.register(app)
+    if settings.trusted_proxies:
+        proxies = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)
+        app.wsgi_app = proxies  # type: ignore[method-assign]
     if settings.allow_private_sources:
         app.logger.warning("GATEWAY_ALLOW_PRIVATE_SOURCES is on: URLs may lead inside the network")
     return app

@@ -2,12 +2,14 @@
 
 import io
 import warnings
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
 from keras_image_helper import create_preprocessor
 from PIL import ExifTags, Image
 
-from gateway.errors import ImageTooLarge, UnsupportedImage
+from gateway.errors import GatewayError, ImageTooLarge, UnsupportedImage
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
 MAX_PIXELS = 50_000_000
@@ -32,7 +34,10 @@ warnings.simplefilter("error", Image.DecompressionBombWarning)
 
 
 def preprocess(
-    data: bytes, size: tuple[int, int] = (299, 299), max_pixels: int = MAX_PIXELS
+    data: bytes,
+    size: tuple[int, int] = (299, 299),
+    max_pixels: int = MAX_PIXELS,
+    reserve: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> np.ndarray:
     """Decode a picture and squeeze it to the model's size.
 
@@ -40,6 +45,7 @@ def preprocess(
         data: a JPEG, PNG, WebP, GIF or BMP file; the first frame counts.
         size: height and width of the result, in pixels.
         max_pixels: the most pixels the file may declare.
+        reserve: called with the pixels that the file declares; they are decoded in its context.
 
     Returns:
         uint8 array [height, width, 3], RGB, upright, transparency on white.
@@ -50,10 +56,12 @@ def preprocess(
     """
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            if image.width * image.height > max_pixels:
+            pixels = image.width * image.height
+            if pixels > max_pixels:
                 raise ImageTooLarge(f"The picture has more than {max_pixels} pixels.")
-            return np.asarray(_shrink(image, size))
-    except ImageTooLarge:
+            with reserve(pixels):
+                return np.asarray(_shrink(image, size))
+    except GatewayError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ImageTooLarge(f"The picture has more than {max_pixels} pixels.") from error

@@ -7,11 +7,13 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from gateway.clients import Clients
 from gateway.config import Settings
 from gateway.errors import InvalidRequest, ModelFailed, ModelUnavailable, TooManyRequests
 from gateway.fetcher import Fetcher
@@ -19,9 +21,11 @@ from gateway.images import preprocess
 from gateway.metrics import Metrics
 from gateway.pictures import Picture, read_picture
 from gateway.serving import Model
+from gateway.shares import Shares
 from gateway.signatures import Prediction, Signature
 
 READY_TIMEOUT = 1.0  # seconds
+GUARDED = {"api.predict", "api.predictions", "api.metrics"}
 KNOWN_FROM = 0.5  # the boundary of in_domain
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 SWITCHES = {"true": True, "1": True, "false": False, "0": False}
@@ -36,7 +40,9 @@ class Gateway:
     settings: Settings
     fetcher: Fetcher
     model: Model
+    clients: Clients
     places: threading.BoundedSemaphore  # one for each request in flight
+    pixels: Shares  # decoded at once
     metrics: Metrics
 
 
@@ -46,6 +52,12 @@ def start() -> None:
     g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
     g.began = time.monotonic()
     g.deadline = g.began + _gateway().settings.request_timeout
+
+
+@api.before_request
+def admit() -> None:
+    if request.endpoint in GUARDED:
+        g.client = _gateway().clients.admit(request)
 
 
 @api.after_app_request
@@ -87,6 +99,7 @@ def metrics() -> Response:
 @api.post("/predict")
 def predict() -> ResponseReturnValue:
     show_probability = _switch("show_probability")
+    _gateway().clients.count(g.client, 1)
     with _place():
         prediction = _classify(_picture(), {})
     return jsonify(prediction.probabilities if show_probability else prediction.label)
@@ -96,6 +109,7 @@ def predict() -> ResponseReturnValue:
 def predictions() -> ResponseReturnValue:
     explain = _switch("explain")
     timings_ms: dict[str, float] = {}
+    _gateway().clients.count(g.client, 1)
     with _place():
         picture = _picture()
         prediction = _classify(picture, timings_ms, explain)
@@ -139,7 +153,8 @@ def _ask(
         raise InvalidRequest("This model cannot explain its answers.")
     gateway = _gateway()
     with _timed(timings_ms, "decode"):
-        image = preprocess(data, signature.size, gateway.settings.max_image_pixels)
+        reserve = partial(gateway.pixels.take, deadline=g.deadline)
+        image = preprocess(data, signature.size, gateway.settings.max_image_pixels, reserve)
     with _timed(timings_ms, "predict"):
         [prediction] = gateway.model.predict(
             image[None], signature, g.deadline, explain=explain, request_id=g.request_id

@@ -15,9 +15,9 @@ from PIL import Image
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
 import run_local
 from saved_models import write_plain_keras_model, write_sports_model
+from service import GATEWAY, gateway
 
 RED, GREEN, BLUE = (encode(Image.new("RGB", (60, 40), c)) for c in ("red", "lime", "blue"))
-GATEWAY = Path(run_local.__file__).parent
 
 
 @contextlib.contextmanager
@@ -27,17 +27,6 @@ def model_server(base_path: Path, model_name: str = "") -> Iterator[str]:
     command = run_local.server_command(environ, host)
     with run_local.running(command, environ, GATEWAY.parent / "model/server"):
         yield host
-
-
-@contextlib.contextmanager
-def gateway(host: str, workers: int = 1, **settings: str) -> Iterator[str]:
-    port = run_local.free_port()
-    own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
-    command = [run_local.tool("gateway", "gunicorn")]
-    with run_local.running(command, {**os.environ, **own, **settings}, GATEWAY) as process:
-        url = f"http://localhost:{port}"
-        run_local.wait_until_ready(url, {"gateway": process})
-        yield url
 
 
 @pytest.fixture(scope="module")
@@ -53,8 +42,8 @@ def host(model_folder: Path) -> Iterator[str]:
 
 @pytest.fixture(scope="module")
 def service(host: str) -> Iterator[str]:
-    with gateway(host, workers=2) as url:
-        yield url
+    with gateway(host, workers=2) as service:
+        yield service.url
 
 
 def predict(url: str, picture: bytes, **switches: str) -> requests.Response:
@@ -72,9 +61,9 @@ def test_both_workers_answer(service: str) -> None:
 def test_by_url(host: str, pictures: PictureServer) -> None:
     pictures.routes["/green.jpg"] = GREEN
     ports = {"GATEWAY_ALLOWED_PORTS": str(pictures.port), "GATEWAY_ALLOW_PRIVATE_SOURCES": "true"}
-    with gateway(host, **ports) as url:
+    with gateway(host, **ports) as service:
         body = {"url": pictures.url("/green.jpg")}
-        answer = requests.post(f"{url}/predict", json=body, timeout=30)
+        answer = requests.post(f"{service.url}/predict", json=body, timeout=30)
     assert answer.text.strip() == '"tennis"'
 
 
@@ -101,7 +90,8 @@ def test_the_heat_map_comes_from_the_explain_signature(service: str) -> None:
 def test_a_plain_keras_export_is_served_unmodified(tmp_path: Path) -> None:
     write_plain_keras_model(tmp_path)
     names = {"GATEWAY_MODEL_NAME": "other", "GATEWAY_LABELS": "red,green,blue"}
-    with model_server(tmp_path, "other") as host, gateway(host, **names) as url:
+    with model_server(tmp_path, "other") as host, gateway(host, **names) as service:
+        url = service.url
         assert [predict(url, p).json() for p in (RED, GREEN, BLUE)] == ["red", "green", "blue"]
         answer = predict(url, GREEN, show_probability="true").json()
     assert list(answer) == ["red", "green", "blue"]
@@ -120,7 +110,7 @@ def test_the_model_server_dies_and_comes_back(model_folder: Path) -> None:
     server = GATEWAY.parent / "model/server"
     with contextlib.ExitStack() as stack:
         first = stack.enter_context(run_local.running(command, os.environ, server))
-        url = stack.enter_context(gateway(f"localhost:{port}"))
+        url = stack.enter_context(gateway(f"localhost:{port}")).url
         assert predict(url, RED).json() == "cricket"
         first.kill()
         first.wait()

@@ -168,6 +168,12 @@ def test_a_body_over_the_limit(client: FlaskClient) -> None:
     check_problem(response, 413, "Request too large")
 
 
+def test_json_is_small(client: FlaskClient) -> None:
+    body = b'{"url": "http://example.com/", "more": "' + bytes(70_000) + b'"}'
+    response = client.post("/predict", data=body, content_type="application/json")
+    check_problem(response, 413, "Request too large")
+
+
 def test_an_uploaded_picture_over_the_limit(client: FlaskClient) -> None:
     response = client.post("/predict", data=bytes(1_000_001), content_type="image/jpeg")
     check_problem(response, 413, "Image too large")

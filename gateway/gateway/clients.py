@@ -1,0 +1,78 @@
+"""Who may ask, and how often."""
+
+import hashlib
+import hmac
+import ipaddress
+import logging
+import math
+import time
+
+import limits
+from flask import Request
+from limits.storage import storage_from_string
+from limits.strategies import MovingWindowRateLimiter
+
+from gateway.config import Settings
+from gateway.errors import TooManyRequests, Unauthorized
+
+IPV6_CLIENT = 64  # bits of prefix; a provider gives a customer at least that many addresses
+
+log = logging.getLogger(__name__)
+
+
+class Clients:
+    """Admits who brings one of the API keys, and counts the pictures of each client."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._keys = [key.encode() for key in settings.api_keys]
+        self._rate = limits.parse(settings.rate_limit) if settings.rate_limit else None
+        storage = storage_from_string(settings.rate_limit_storage)
+        self._limiter = MovingWindowRateLimiter(storage)
+
+    def admit(self, request: Request) -> str:
+        """Say who the client is: its key's digest, or without keys its address.
+
+        Raises:
+            Unauthorized: keys are wanted, and the request brings none of them.
+        """
+        if not self._keys:
+            return _network(request.remote_addr or "")
+        sent = _key(request).encode()
+        # Each is compared, whichever fits, so that time tells nothing.
+        if not sum(hmac.compare_digest(sent, key) for key in self._keys):
+            raise Unauthorized("Send one of the service's API keys as `Authorization: Bearer KEY`.")
+        return hashlib.sha256(sent).hexdigest()
+
+    def count(self, client: str, pictures: int) -> None:
+        """Count pictures against the client's rate.
+
+        Raises:
+            TooManyRequests: they are more than it may send now; says when it may.
+        """
+        if self._rate is None:
+            return
+        try:
+            if self._limiter.hit(self._rate, client, cost=pictures):
+                return
+            reset = self._limiter.get_window_stats(self._rate, client).reset_time
+        except Exception:  # whatever the storage's client library raises
+            log.exception("the rate limit's storage is away; the request is let through")
+            return
+        seconds = max(1, math.ceil(reset - time.time()))
+        raise TooManyRequests(f"More than {self._rate} of one client.", retry_after=seconds)
+
+
+def _key(request: Request) -> str:
+    scheme, _, key = request.headers.get("Authorization", "").partition(" ")
+    return key.strip() if scheme.lower() == "bearer" else request.headers.get("X-API-Key", "")
+
+
+def _network(address: str) -> str:
+    """The client behind an address: an IPv6 customer has very many of them."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(parsed, ipaddress.IPv6Address):
+        return str(ipaddress.ip_network((int(parsed), IPV6_CLIENT), strict=False))
+    return str(parsed)
