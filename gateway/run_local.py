@@ -13,6 +13,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import BinaryIO
 
 import requests
 
@@ -78,10 +79,15 @@ def tool(environment: str, name: str) -> str:
 
 @contextlib.contextmanager
 def running(
-    command: list[str], environ: Mapping[str, str], folder: Path
+    command: list[str],
+    environ: Mapping[str, str],
+    folder: Path,
+    output: BinaryIO | None = None,
 ) -> Iterator[subprocess.Popen[bytes]]:
     # In a session of its own, so that Ctrl-C reaches this script alone, which stops them in order.
-    process = subprocess.Popen(command, cwd=folder, env=environ, start_new_session=True)
+    process = subprocess.Popen(
+        command, cwd=folder, env=environ, stdout=output, stderr=output, start_new_session=True
+    )
     try:
         yield process
     finally:

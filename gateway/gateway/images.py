@@ -55,12 +55,11 @@ def preprocess(
         UnsupportedImage: the file is not one of the formats, or is broken.
     """
     try:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            pixels = image.width * image.height
-            if pixels > max_pixels:
-                raise ImageTooLarge(f"The picture has more than {max_pixels} pixels.")
-            with reserve(pixels):
-                return np.asarray(_shrink(image, size))
+        pixels = _declared_pixels(data)
+        if pixels > max_pixels:
+            raise ImageTooLarge(f"The picture has more than {max_pixels} pixels.")
+        with reserve(pixels), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return np.asarray(_shrink(image, size))
     except GatewayError:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
@@ -83,6 +82,29 @@ def scale(images: np.ndarray) -> np.ndarray:
     preprocessor = create_preprocessor("inception_v3", target_size=images.shape[1:3])
     scaled: np.ndarray = preprocessor.preprocess(images.astype(np.float32))
     return scaled
+
+
+def _declared_pixels(data: bytes) -> int:
+    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
+        width, height = _webp_size(data)  # to open one takes the memory of its pixels, twice
+    else:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            width, height = image.size
+    return width * height
+
+
+def _webp_size(data: bytes) -> tuple[int, int]:
+    """Width and height of a WebP file, from its first chunk (RFC 9649, 2.5 to 2.7)."""
+    chunk = data[12:16]
+    if chunk == b"VP8X":
+        width, height = int.from_bytes(data[24:27], "little"), int.from_bytes(data[27:30], "little")
+    elif chunk == b"VP8L":
+        bits = int.from_bytes(data[21:25], "little")
+        width, height = bits & 0x3FFF, bits >> 14 & 0x3FFF
+    else:
+        bits = int.from_bytes(data[26:30], "little")
+        return bits & 0x3FFF, bits >> 16 & 0x3FFF
+    return width + 1, height + 1
 
 
 def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:

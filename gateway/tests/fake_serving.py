@@ -1,5 +1,7 @@
 """A model server that answers what a test tells it to, over a real socket."""
 
+import sys
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -145,3 +147,9 @@ class _Handler(grpc.GenericRpcHandler):
             request_deserializer=request_type.FromString,
             response_serializer=lambda response: response.SerializeToString(),
         )
+
+
+if __name__ == "__main__":  # as a process of its own: ADDRESS DELAY
+    fake = FakeServing(sys.argv[1])
+    fake.delay = float(sys.argv[2])
+    threading.Event().wait()

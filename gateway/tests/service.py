@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import run_local
 
@@ -20,12 +21,15 @@ class Service:
 
 
 @contextlib.contextmanager
-def gateway(host: str, workers: int = 1, **settings: str) -> Iterator[Service]:
+def gateway(
+    host: str, workers: int = 1, output: BinaryIO | None = None, **settings: str
+) -> Iterator[Service]:
     """Run it in front of the model server at `host`, with settings as in the environment."""
     port = run_local.free_port()
     own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
     command = [run_local.tool("gateway", "gunicorn")]
-    with run_local.running(command, {**os.environ, **own, **settings}, GATEWAY) as process:
+    environ = {**os.environ, **own, **settings}
+    with run_local.running(command, environ, GATEWAY, output) as process:
         url = f"http://localhost:{port}"
         run_local.wait_until_ready(url, {"gateway": process})
         yield Service(url, port, process)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from gateway.errors import ImageTooLarge, UnsupportedImage
-from gateway.images import preprocess, scale
+from gateway.images import _webp_size, preprocess, scale
 
 
 def reference(image: Image.Image, size: int = 299) -> np.ndarray:
@@ -207,3 +207,23 @@ def test_any_png(mode: str, width: int, height: int, orientation: int) -> None:
     exif[0x0112] = orientation
     image = Image.new(mode, (width, height))
     assert preprocess(encode(image, "PNG", exif=exif), (17, 23)).shape == (17, 23, 3)
+
+
+@pytest.mark.parametrize(
+    ("options", "mode"),
+    [({}, "RGB"), ({"lossless": True}, "RGB"), ({}, "RGBA"), ({"exif": b"x"}, "L")],
+)
+@pytest.mark.parametrize("size", [(1, 1), (300, 17), (5000, 3), (3, 16383)])
+def test_a_webps_size_is_read_without_opening_it(
+    size: tuple[int, int], options: dict, mode: str
+) -> None:
+    data = encode(Image.new(mode, size), "WEBP", **options)
+    assert _webp_size(data) == size
+
+
+def test_a_webp_of_too_many_pixels_is_not_opened(monkeypatch: pytest.MonkeyPatch) -> None:
+    data = bytearray(encode(Image.new("RGBA", (9, 9)), "WEBP"))
+    data[24:30] = (16382).to_bytes(3, "little") * 2
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("opened"))
+    with pytest.raises(ImageTooLarge):
+        preprocess(bytes(data))
