@@ -9,7 +9,7 @@ PYTHON ?= python3
 VENV := .venv
 DEV := $(CURDIR)/$(VENV)/dev/bin
 PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
-PACKAGES := gateway model/server trainer
+PACKAGES := gateway client model/server trainer
 TESTED := $(PACKAGES) kube-config
 
 .DEFAULT_GOAL := help
@@ -38,7 +38,7 @@ format: $(VENV)/dev/ready
 	$(DEV)/ruff format --config .ci/ruff.toml .
 
 # An environment is made anew when its lock file changes.
-$(VENV)/gateway/ready: gateway/requirements.lock
+$(VENV)/gateway/ready: gateway/requirements.lock client/requirements.lock
 $(VENV)/server/ready: model/server/requirements.lock
 $(VENV)/dev/ready: .ci/requirements.lock
 
@@ -48,7 +48,10 @@ $(VENV)/%/ready:
 	@$(PYTHON) -m venv --clear $(VENV)/$*
 	@$(VENV)/$*/bin/python $(PIP_INSTALL) --require-hashes --requirement $<
 	@if [ $* = dev ]; then $(VENV)/dev/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation \
-	    --editable gateway --editable model/server; fi
+	    --editable gateway --editable client --editable model/server; fi
+	@if [ $* = gateway ]; then $(VENV)/gateway/bin/python $(PIP_INSTALL) --require-hashes \
+	    --requirement client/requirements.lock; $(VENV)/gateway/bin/python $(PIP_INSTALL) --no-deps \
+	    --editable client; fi
 	@touch $@
 
 # For whoever changes a dependency or the protocol.

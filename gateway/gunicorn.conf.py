@@ -14,6 +14,7 @@ os.environ.setdefault(SHARED_FOLDER, own_folder)  # prometheus-client looks when
 
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
+from gateway import logs  # noqa: E402
 from gateway.config import Settings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -32,11 +33,7 @@ graceful_timeout = int(settings.request_timeout) + 5
 keepalive = 5
 preload_app = False  # a gRPC channel must not be inherited through a fork
 control_socket_disable = True  # it would be written into the home folder
-accesslog = "-"
-access_log_format = (
-    '{"time": "%(t)s", "client": "%(h)s", "request": "%(r)s", "status": %(s)s,'
-    ' "bytes": %(B)s, "seconds": %(L)s, "request_id": "%({x-request-id}o)s"}'
-)
+logconfig_dict = logs.CONFIG  # the application logs its requests itself
 
 
 def _give_memory_back() -> None:

@@ -5,13 +5,15 @@ import threading
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import errors, views
+from gateway import errors, logs, views
+from gateway.classifier import Classifier
 from gateway.clients import Clients
 from gateway.config import Settings
 from gateway.fetcher import Fetcher
 from gateway.metrics import Metrics
 from gateway.serving import Model
 from gateway.shares import Shares
+from gateway.site import site
 
 
 def create_app(settings: Settings | None = None) -> Flask:
@@ -24,17 +26,25 @@ def create_app(settings: Settings | None = None) -> Flask:
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
+    metrics = Metrics()
     app.extensions["gateway"] = views.Gateway(
         settings=settings,
-        fetcher=Fetcher(settings),
-        model=Model(settings),
         clients=Clients(settings),
+        classifier=Classifier(
+            settings,
+            Fetcher(settings),
+            Model(settings),
+            metrics,
+            Shares(settings.max_in_flight, "Too many pictures are being fetched."),
+            Shares(settings.max_image_pixels, "Too many large pictures are being decoded."),
+        ),
         places=threading.BoundedSemaphore(settings.max_in_flight),
-        pixels=Shares(settings.max_image_pixels, "Too many large pictures are being decoded."),
-        metrics=Metrics(),
+        metrics=metrics,
     )
     app.register_blueprint(views.api)
+    app.register_blueprint(site)
     errors.register(app)
+    logs.register(app)
     if settings.trusted_proxies:
         proxies = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)
         app.wsgi_app = proxies  # type: ignore[method-assign]

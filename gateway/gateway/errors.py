@@ -115,12 +115,7 @@ def register(app: Flask) -> None:
 
     @app.errorhandler(GatewayError)
     def known(error: GatewayError) -> Response:
-        app.logger.warning(
-            "%s %s: %r",
-            g.get("request_id", ""),
-            type(error).__name__,
-            str(error.__cause__ or error),
-        )
+        g.cause = str(error.__cause__ or error)  # for the log alone
         response = answer(error.status, error.title, str(error))
         response.headers.update(error.headers)
         if error.retry_after is not None:

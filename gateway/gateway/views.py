@@ -1,4 +1,4 @@
-"""The HTTP API: a picture in, an answer out."""
+"""The HTTP API: pictures in, answers out."""
 
 import re
 import threading
@@ -7,22 +7,26 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from typing import Any
 
 from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from gateway.classifier import Classifier, Outcome
 from gateway.clients import Clients
 from gateway.config import Settings
-from gateway.errors import InvalidRequest, ModelFailed, ModelUnavailable, TooManyRequests
-from gateway.fetcher import Fetcher
-from gateway.images import preprocess
+from gateway.errors import (
+    InvalidRequest,
+    ModelFailed,
+    ModelUnavailable,
+    TooManyRequests,
+    problem,
+    slug,
+)
 from gateway.metrics import Metrics
-from gateway.pictures import Picture, read_picture
-from gateway.serving import Model
-from gateway.shares import Shares
-from gateway.signatures import Prediction, Signature
+from gateway.pictures import Batch, read_pictures
+from gateway.signatures import Prediction
 
 READY_TIMEOUT = 1.0  # seconds
 GUARDED = {"api.predict", "api.predictions", "api.metrics"}
@@ -38,11 +42,9 @@ class Gateway:
     """The parts that the views put together."""
 
     settings: Settings
-    fetcher: Fetcher
-    model: Model
     clients: Clients
+    classifier: Classifier
     places: threading.BoundedSemaphore  # one for each request in flight
-    pixels: Shares  # decoded at once
     metrics: Metrics
 
 
@@ -85,7 +87,7 @@ def healthz() -> Response:
 @api.get("/readyz")
 def readyz() -> Response:
     try:
-        _gateway().model.available(time.monotonic() + READY_TIMEOUT)
+        _gateway().classifier.model.available(time.monotonic() + READY_TIMEOUT)
     except ModelFailed as error:  # whoever waits for readiness need not tell the two apart
         raise ModelUnavailable(str(error)) from error
     return Response("ready", mimetype="text/plain")
@@ -99,77 +101,75 @@ def metrics() -> Response:
 @api.post("/predict")
 def predict() -> ResponseReturnValue:
     show_probability = _switch("show_probability")
-    _gateway().clients.count(g.client, 1)
     with _place():
-        prediction = _classify(_picture(), {})
+        batch = _read_pictures()
+        if batch.several:
+            raise InvalidRequest("Send one picture; /v1/predictions takes several.")
+        prediction = _prediction(_classify(batch)[0])
     return jsonify(prediction.probabilities if show_probability else prediction.label)
 
 
 @api.post("/v1/predictions")
 def predictions() -> ResponseReturnValue:
     explain = _switch("explain")
-    timings_ms: dict[str, float] = {}
-    _gateway().clients.count(g.client, 1)
     with _place():
-        picture = _picture()
-        prediction = _classify(picture, timings_ms, explain)
-    answer = {
-        "source": picture.source,
-        "label": prediction.label,
-        "probability": prediction.probabilities[prediction.label],
-        "known": None if prediction.in_domain is None else prediction.in_domain >= KNOWN_FROM,
-        "in_domain": prediction.in_domain,
-        "probabilities": prediction.probabilities,
-        "timings_ms": timings_ms,
+        batch = _read_pictures()
+        outcomes = _classify(batch, explain)
+    if not batch.several:
+        _prediction(outcomes[0])  # the request fails as its only picture does
+    versions = [outcome.prediction.version for outcome in outcomes if outcome.prediction]
+    model = {
+        "name": _gateway().settings.model_name,
+        "version": str(versions[0]) if versions else None,
     }
-    if explain:
-        answer["heatmap"] = prediction.heatmap
-    model = {"name": _gateway().settings.model_name, "version": str(prediction.version)}
-    return jsonify({"model": model, "predictions": [answer]})
+    return jsonify(
+        {"model": model, "predictions": [_describe(outcome, explain) for outcome in outcomes]}
+    )
 
 
-def _classify(picture: Picture, timings_ms: dict[str, float], explain: bool = False) -> Prediction:
-    """Say what a picture shows; `timings_ms` receives what each step took."""
+def _read_pictures() -> Batch:
     gateway = _gateway()
-    data = picture.data
-    with _timed(timings_ms, "fetch"):
-        if data is None:
-            data = gateway.fetcher.download(picture.source, g.deadline)
-    gateway.metrics.received_bytes.inc(len(data))
-    signature = gateway.model.signature(g.deadline)
-    try:
-        return _ask(signature, data, timings_ms, explain)
-    except ModelFailed:  # was the model swapped for one that takes something else?
-        fresh = gateway.model.signature(g.deadline)
-        if fresh == signature:
-            raise
-        return _ask(fresh, data, timings_ms, explain)
+    batch = read_pictures(request, gateway.settings.max_image_bytes)
+    gateway.clients.count(g.client, len(batch.pictures))
+    return batch
 
 
-def _ask(
-    signature: Signature, data: bytes, timings_ms: dict[str, float], explain: bool
-) -> Prediction:
-    if explain and not signature.explains:
-        raise InvalidRequest("This model cannot explain its answers.")
-    gateway = _gateway()
-    with _timed(timings_ms, "decode"):
-        reserve = partial(gateway.pixels.take, deadline=g.deadline)
-        image = preprocess(data, signature.size, gateway.settings.max_image_pixels, reserve)
-    with _timed(timings_ms, "predict"):
-        [prediction] = gateway.model.predict(
-            image[None], signature, g.deadline, explain=explain, request_id=g.request_id
-        )
-    gateway.metrics.answered_by(gateway.settings.model_name, prediction.version)
-    return prediction
+def _classify(batch: Batch, explain: bool = False) -> list[Outcome]:
+    classifier = _gateway().classifier
+    g.outcomes = classifier.classify(batch.pictures, g.deadline, explain, g.request_id)
+    outcomes: list[Outcome] = g.outcomes
+    return outcomes
+
+
+def _prediction(outcome: Outcome) -> Prediction:
+    if outcome.prediction is None:
+        raise outcome.error or ModelFailed("The model did not answer.")
+    return outcome.prediction
+
+
+def _describe(outcome: Outcome, explain: bool) -> dict[str, Any]:
+    answer: dict[str, Any] = {"source": outcome.picture.source}
+    prediction, error = outcome.prediction, outcome.error
+    if error is not None:
+        _gateway().metrics.refusals.labels(slug(error.title)).inc()
+        answer["error"] = problem(error.status, error.title, str(error), g.request_id)
+    if prediction is not None:
+        answer |= {
+            "label": prediction.label,
+            "probability": prediction.probabilities[prediction.label],
+            "known": None if prediction.in_domain is None else prediction.in_domain >= KNOWN_FROM,
+            "in_domain": prediction.in_domain,
+            "probabilities": prediction.probabilities,
+        }
+        if explain:
+            answer["heatmap"] = prediction.heatmap
+    timings = {stage.name: round(1000 * stage.seconds, 1) for stage in outcome.stages}
+    return {**answer, "timings_ms": timings}
 
 
 def _gateway() -> Gateway:
     gateway: Gateway = current_app.extensions["gateway"]
     return gateway
-
-
-def _picture() -> Picture:
-    return read_picture(request, _gateway().settings.max_image_bytes)
 
 
 def _switch(name: str) -> bool:
@@ -193,12 +193,3 @@ def _place() -> Iterator[None]:
     finally:
         in_flight.dec()
         places.release()
-
-
-@contextmanager
-def _timed(timings_ms: dict[str, float], step: str) -> Iterator[None]:
-    began = time.perf_counter()
-    yield
-    seconds = time.perf_counter() - began
-    timings_ms[step] = round(1000 * seconds, 1)
-    _gateway().metrics.stage_seconds.labels(step).observe(seconds)

@@ -48,7 +48,7 @@ def settings(serving: FakeServing, pictures: PictureServer) -> Settings:
 def app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
-    app.extensions["gateway"].model.close()
+    app.extensions["gateway"].classifier.model.close()
 
 
 @pytest.fixture

@@ -27,13 +27,16 @@ from flask.testing import FlaskClient
 from name_server import NameServer
 from picture_server import PictureServer, answer, redirect
 from PIL import ExifTags, Image
+from structlog.stdlib import ProcessorFormatter
 from werkzeug.test import TestResponse
 
 from gateway import create_app, fetcher
 from gateway.addresses import is_public
 from gateway.config import Settings
 from gateway.fetcher import UNREACHABLE
+from gateway.logs import CONFIG
 
+JSON_LINES = CONFIG["formatters"]["json"]
 PUBLIC = "127.1.0.1"
 OTHER = "127.1.0.2"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
@@ -84,7 +87,7 @@ def app(
     )
     app = create_app(strict)
     yield app
-    app.extensions["gateway"].model.close()
+    app.extensions["gateway"].classifier.model.close()
 
 
 @pytest.fixture
@@ -331,7 +334,7 @@ def test_15_a_source_or_a_name_server_that_hangs(
     with socket.create_server((PUBLIC, 0)) as listener:
         port = listener.getsockname()[1]
         gateway = app.extensions["gateway"]
-        gateway.fetcher.settings = replace(gateway.settings, allowed_ports=(port,))
+        gateway.classifier.fetcher.settings = replace(gateway.settings, allowed_ports=(port,))
         response = attack(f"http://{host}:{port}/")
     assert (response.status_code, response.json["title"]) == (504, "Source timeout")
 
@@ -483,8 +486,10 @@ def test_23_nothing_that_is_logged_holds_a_line_of_its_own(
     with caplog.at_level(logging.DEBUG):
         check_refused(attack(outside.url("/forged")))
         attack("http://a\nlevel=forged/")
-    assert caplog.messages
-    assert all(len(message.splitlines()) == 1 for message in caplog.messages)
+    options = {name: value for name, value in JSON_LINES.items() if name != "()"}
+    lines = [ProcessorFormatter(**options).format(record) for record in caplog.records]
+    assert any("forged" in line for line in lines)
+    assert all(len(line.splitlines()) == 1 for line in lines)
 
 
 def test_24_nobody_is_shot_at(app: Flask, outside: PictureServer, jpeg: bytes) -> None:
@@ -571,7 +576,9 @@ def test_26_tls(
     server = PictureServer(tls, address=PUBLIC)
     server.routes["/picture.jpg"] = jpeg
     gateway = app.extensions["gateway"]
-    gateway.fetcher.settings = replace(gateway.fetcher.settings, allowed_ports=(server.port,))
+    gateway.classifier.fetcher.settings = replace(
+        gateway.classifier.fetcher.settings, allowed_ports=(server.port,)
+    )
     response = attack(f"https://public.example:{server.port}/picture.jpg")
     server.stop()
     if flaw == "none":

@@ -13,7 +13,7 @@ from gateway.config import Settings
 def keyed(settings: Settings) -> Iterator[FlaskClient]:
     app = create_app(replace(settings, api_keys=("key-1", "zwö")))
     yield app.test_client()
-    app.extensions["gateway"].model.close()
+    app.extensions["gateway"].classifier.model.close()
 
 
 def limited(settings: Settings, **changes: object) -> Flask:

@@ -245,10 +245,14 @@ def test_the_disk_for_logs_is_full(serving: FakeServing, jpeg: bytes) -> None:
         assert ask(service, b"nonsense").status_code == 415
 
 
+# For everything written in Python; gRPC hands what it reads to its core, whose clock stays.
 JUMPING_CLOCK = """
-import os, time
+import os, sys, time
 real = time.time
-time.time = lambda: real() + float(open(os.environ["CLOCK_JUMP"]).read())
+def jumped():
+    ours = not sys._getframe(1).f_globals["__name__"].startswith("grpc")
+    return real() + ours * float(open(os.environ["CLOCK_JUMP"]).read())
+time.time = jumped
 """
 
 

@@ -89,6 +89,74 @@ def test_the_full_answer(client: FlaskClient, pictures: PictureServer) -> None:
     assert "heatmap" not in prediction
 
 
+def test_several_urls_at_once(
+    client: FlaskClient, pictures: PictureServer, serving: FakeServing
+) -> None:
+    pictures.routes["/no.jpg"] = b"no picture"
+    names = ["picture.jpg", "missing.jpg", "picture.jpg", "no.jpg"]
+    urls = [pictures.url(f"/{name}") for name in names] + ["ftp://example.com/"]
+    answer = client.post("/v1/predictions", json={"urls": urls}, headers={"X-Request-ID": "a"})
+    assert answer.status_code == 200
+    assert answer.json["model"] == {"name": "sport-classification-model", "version": "1"}
+    predictions = answer.json["predictions"]
+    assert [prediction["source"] for prediction in predictions] == urls
+    assert [prediction.get("label") for prediction in predictions] == [
+        "cricket", None, "cricket", None, None,
+    ]  # fmt: skip
+    errors = [prediction["error"] for prediction in predictions if "error" in prediction]
+    assert [error["title"] for error in errors] == [
+        "Source refused", "Unsupported image", "Source refused",
+    ]  # fmt: skip
+    assert all(error["request_id"] == "a" for error in errors)
+    [request] = serving.requests
+    assert request.inputs["images"].tensor_shape.dim[0].size == 2
+
+
+def test_several_files_at_once(client: FlaskClient, jpeg: bytes) -> None:
+    files = [(io.BytesIO(jpeg), "a.jpg"), (io.BytesIO(b"no picture"), "b.jpg")]
+    answer = client.post("/v1/predictions", data={"image": files}).json["predictions"]
+    assert [prediction["source"] for prediction in answer] == ["a.jpg", "b.jpg"]
+    assert answer[0]["label"] == "cricket"
+    assert answer[1]["error"]["title"] == "Unsupported image"
+
+
+def test_when_none_of_several_can_be_read(client: FlaskClient, serving: FakeServing) -> None:
+    answer = client.post("/v1/predictions", json={"urls": ["ftp://a/", "http://a:1/"]})
+    assert answer.status_code == 200
+    assert answer.json["model"]["version"] is None
+    assert not serving.requests
+
+
+def test_a_list_of_one_is_a_list(client: FlaskClient) -> None:
+    answer = client.post("/v1/predictions", json={"urls": ["ftp://example.com/"]})
+    assert answer.json["predictions"][0]["error"]["status"] == 422
+
+
+def test_sixteen_are_enough(client: FlaskClient) -> None:
+    for urls in ([], ["http://example.com/"] * 17):
+        response = client.post("/v1/predictions", json={"urls": urls})
+        check_problem(response, 400, "Invalid request")
+
+
+def test_several_where_one_is_asked_for(client: FlaskClient, pictures: PictureServer) -> None:
+    response = client.post("/predict", json={"urls": [pictures.url("/picture.jpg")] * 2})
+    check_problem(response, 400, "Invalid request")
+
+
+def test_several_are_fetched_side_by_side(
+    client: FlaskClient, pictures: PictureServer, jpeg: bytes
+) -> None:
+    together = threading.Barrier(4)
+
+    def meet(handler) -> None:
+        together.wait(2)
+        answer(handler, jpeg)
+
+    pictures.routes["/meet"] = meet
+    response = client.post("/v1/predictions", json={"urls": [pictures.url("/meet")] * 4})
+    assert [one["label"] for one in response.json["predictions"]] == ["cricket"] * 4
+
+
 def test_explain(client: FlaskClient, jpeg: bytes) -> None:
     response = client.post("/v1/predictions?explain=true", data=jpeg, content_type="image/jpeg")
     assert np.shape(response.json["predictions"][0]["heatmap"]) == (8, 8)
@@ -153,7 +221,7 @@ def test_a_file_by_another_name(client: FlaskClient, jpeg: bytes) -> None:
     check_problem(response, 400, "Invalid request")
 
 
-def test_two_pictures_at_once(client: FlaskClient, jpeg: bytes) -> None:
+def test_two_files_where_one_is_asked_for(client: FlaskClient, jpeg: bytes) -> None:
     files = [(io.BytesIO(jpeg), "a.jpg"), (io.BytesIO(jpeg), "b.jpg")]
     check_problem(client.post("/predict", data={"image": files}), 400, "Invalid request")
 
@@ -345,7 +413,7 @@ def test_errors_of_the_framework_are_problems_too(client: FlaskClient) -> None:
 def test_an_error_nobody_thought_of(
     app: Flask, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.views.preprocess", lambda *_: 1 / 0)
+    monkeypatch.setattr("gateway.classifier.preprocess", lambda *_: 1 / 0)
     response = app.test_client().post("/predict", data=jpeg, content_type="image/jpeg")
     assert "division" not in str(check_problem(response, 500, "Internal error"))
 

@@ -1,0 +1,1 @@
+"""The command `sports`: what do pictures show?"""

@@ -1,0 +1,73 @@
+"""What a browser gets: the page, and the API's description with a viewer."""
+
+from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
+
+import yaml
+from flask import Blueprint, Response, jsonify, send_from_directory
+from flask.typing import ResponseReturnValue
+
+PAGE = Path(__file__).parent / "page"
+OPENAPI = Path(__file__).parent / "openapi.yaml"
+DAY = 86_400  # seconds
+# Nothing from elsewhere and nothing inline; data: and blob: are pictures of the page's own making.
+HEADERS = {
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
+    " img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none';"
+    " frame-ancestors 'none'",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Cross-Origin-Resource-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Referrer-Policy": "no-referrer",
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+}
+
+site = Blueprint("site", __name__)
+
+
+@site.after_app_request
+def protect(response: Response) -> Response:
+    response.headers.extend(HEADERS)
+    return response
+
+
+@site.get("/")
+def page() -> Response:
+    return send_from_directory(PAGE, "index.html")
+
+
+@site.get("/page/<name>")
+def page_file(name: str) -> Response:
+    return send_from_directory(PAGE, name)
+
+
+@site.get("/openapi.json")
+def openapi() -> ResponseReturnValue:
+    return jsonify(_openapi())
+
+
+@site.get("/docs")
+def docs() -> Response:
+    return send_from_directory(PAGE, "docs.html")
+
+
+@site.get("/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>")
+def viewer_file(name: str) -> Response:
+    return send_from_directory(_viewer(), name, max_age=DAY)
+
+
+@cache
+def _openapi() -> dict[str, object]:
+    document: dict[str, object] = yaml.safe_load(OPENAPI.read_text())
+    return document
+
+
+@cache
+def _viewer() -> Path:
+    """Swagger UI's files, as a package brings them; its own code is not imported."""
+    package = find_spec("swagger_ui")
+    assert package is not None
+    assert package.submodule_search_locations
+    return Path(package.submodule_search_locations[0]) / "static"

@@ -1,0 +1,70 @@
+"""The log of a real gunicorn: every line JSON, one of them for each request."""
+
+import json
+from pathlib import Path
+
+import pytest
+import requests
+from fake_serving import FakeServing
+from picture_server import PictureServer
+from service import gateway
+
+IMAGE = {"Content-Type": "image/jpeg"}
+
+
+@pytest.fixture
+def lines(serving: FakeServing, pictures: PictureServer, jpeg: bytes, tmp_path: Path) -> list[dict]:
+    log = tmp_path / "log"
+    sources = {
+        "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
+        "GATEWAY_ALLOWED_PORTS": str(pictures.port),
+    }
+    with log.open("wb") as output, gateway(serving.host, output=output, **sources) as service:
+        url = f"{service.url}/v1/predictions"
+        named = {**IMAGE, "X-Request-ID": "first"}
+        requests.post(url, jpeg, headers=named, timeout=10)
+        body = {"url": pictures.url("/missing.jpg")}
+        requests.post(url, json=body, headers={"X-Request-ID": "second"}, timeout=10)
+        requests.get(f"{service.url}/a%0Alevel=forged", timeout=10)
+        urls = {"urls": [pictures.url("/picture.jpg")] * 3}
+        requests.post(url, json=urls, headers={"X-Request-ID": "third"}, timeout=10)
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
+def test_one_line_a_request(lines: list[dict]) -> None:
+    assert all({"timestamp", "level", "logger", "message"} <= set(line) for line in lines)
+    asked = [line for line in lines if line["logger"] == "gateway.requests"]
+    asked = [line for line in asked if line["path"] != "/readyz"]
+    first, second, forged, third = asked
+    assert first["request_id"] == "first"
+    assert (first["method"], first["path"], first["status"]) == ("POST", "/v1/predictions", 200)
+    assert first["client"] == "127.0.0.1"
+    assert 0 <= first["decode_seconds"] + first["predict_seconds"] <= first["seconds"] + 0.001
+    assert "reason" not in first
+    assert (second["status"], second["reason"]) == (422, "source-refused")
+    assert "404" in second["cause"]
+    assert forged["path"] == "/a\nlevel=forged"
+    assert (third["status"], third["pictures"]) == (200, 3)
+    assert any("Listening at" in line["message"] for line in lines)
+
+
+def test_a_defect_is_one_line_with_its_traceback(
+    monkeypatch: pytest.MonkeyPatch, client, jpeg: bytes, capsys: pytest.CaptureFixture
+) -> None:
+    import logging.config
+
+    from gateway import logs
+
+    root = logging.getLogger()
+    handlers, level = root.handlers[:], root.level
+    monkeypatch.setattr("gateway.classifier.preprocess", lambda *_: 1 / 0)
+    logging.config.dictConfig(logs.CONFIG)
+    try:
+        client.post("/predict", data=jpeg, content_type="image/jpeg")
+    finally:
+        root.handlers[:] = handlers
+        root.setLevel(level)
+    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    [defect] = [line for line in lines if line["level"] == "error"]
+    assert defect["exception"][0]["exc_type"] == "ZeroDivisionError"
+    assert "locals" not in defect["exception"][0]["frames"][0]

@@ -1,0 +1,46 @@
+"""500 requests for pictures that never come, and what the others notice of it."""
+
+import contextlib
+import json
+import socket
+import time
+
+import pytest
+import requests
+from fake_serving import FakeServing
+from picture_server import PictureServer, drip
+from service import gateway
+
+SLOW = 500
+
+
+def test_health_while_500_slow_urls_hang(
+    serving: FakeServing, pictures: PictureServer, capsys: pytest.CaptureFixture
+) -> None:
+    pictures.routes["/slow"] = drip
+    settings = {
+        "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
+        "GATEWAY_ALLOWED_PORTS": str(pictures.port),
+        "GATEWAY_FETCH_TIMEOUT": "5",
+    }
+    body = json.dumps({"url": pictures.url("/slow")}).encode()
+    head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
+    with contextlib.ExitStack() as stack:
+        service = stack.enter_context(gateway(serving.host, workers=2, **settings))
+        clients = []
+        for _ in range(SLOW):
+            client = socket.create_connection(("127.0.0.1", service.port), timeout=30)
+            clients.append(stack.enter_context(contextlib.closing(client)))
+            client.sendall(head + body)
+        seconds = []
+        for _ in range(200):
+            began = time.perf_counter()
+            assert requests.get(f"{service.url}/healthz", timeout=10).status_code == 200
+            seconds.append(time.perf_counter() - began)
+        statuses = [int(client.recv(4096).split()[1]) for client in clients]
+    slowest = sorted(seconds)[-2]
+    refused = statuses.count(429)
+    with capsys.disabled():
+        print(f"\n{refused} of {SLOW} refused; health checks: p99 {1000 * slowest:.0f} ms")
+    assert set(statuses) == {429, 504}
+    assert refused >= SLOW - 200  # places in both workers, each used a few times

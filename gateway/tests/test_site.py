@@ -1,0 +1,111 @@
+"""The description of the API agrees with the service and the README; the site's files are safe."""
+
+import re
+from pathlib import Path
+
+import pytest
+from flask import Flask
+from flask.testing import FlaskClient
+from openapi_spec_validator import validate
+from werkzeug.test import TestResponse
+
+from gateway.errors import GatewayError
+from gateway.site import HEADERS, PAGE
+
+README = (Path(__file__).parents[2] / "README.md").read_text()
+HIDDEN = {"/page/<name>", "/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>"}
+
+
+def get(client: FlaskClient, path: str) -> TestResponse:
+    with client.get(path) as response:
+        response.get_data()
+        return response
+
+
+@pytest.fixture
+def document(client: FlaskClient) -> dict:
+    return client.get("/openapi.json").json
+
+
+def test_the_document_is_valid(document: dict) -> None:
+    validate(document)
+    assert document["openapi"].startswith("3.1")
+
+
+def test_every_route_is_in_the_document_and_in_the_readme(app: Flask, document: dict) -> None:
+    routes = {
+        (method.lower(), rule.rule)
+        for rule in app.url_map.iter_rules()
+        for method in rule.methods - {"HEAD", "OPTIONS"}
+        if rule.rule not in HIDDEN
+    }
+    described = {(method, path) for path, item in document["paths"].items() for method in item}
+    assert routes == described
+    for method, path in routes:
+        assert f"`{method.upper()} {path}" in README
+
+
+def errors() -> dict[int, set[str]]:
+    titles: dict[int, set[str]] = {}
+    for kind in [GatewayError, *GatewayError.__subclasses__()]:
+        titles.setdefault(kind.status, set()).add(kind.title)
+    return titles
+
+
+@pytest.mark.parametrize("path", ["/predict", "/v1/predictions"])
+def test_every_error_is_in_the_document(document: dict, path: str) -> None:
+    responses = document["paths"][path]["post"]["responses"]
+    assert set(responses) == {"200", *map(str, errors())}
+
+
+def test_the_errors_examples_are_errors_of_ours(document: dict) -> None:
+    titles = errors()
+    for response in document["components"]["responses"].values():
+        example = response["content"]["application/problem+json"]["example"]
+        assert example["title"] in titles[example["status"]]
+        assert example["type"].endswith(example["title"].lower().replace(" ", "-"))
+
+
+def test_the_answer_is_as_described(document: dict, client: FlaskClient, jpeg: bytes) -> None:
+    [prediction] = client.post(
+        "/v1/predictions?explain=1", data=jpeg, content_type="image/jpeg"
+    ).json["predictions"]
+    schema = document["components"]["schemas"]["Prediction"]
+    assert set(prediction) == set(schema["properties"])
+    assert set(schema["required"]) == set(prediction) - {"heatmap"}
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/ping", "/nothing", "/predict"])
+def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
+    headers = get(client, path).headers
+    for name, value in HEADERS.items():
+        assert headers.getlist(name) == [value]
+    assert "unsafe" not in headers["Content-Security-Policy"]
+
+
+def test_the_page_asks_nobody_else_and_holds_nothing_inline() -> None:
+    for file in PAGE.glob("*"):
+        text = file.read_text().replace("https://example.com/picture.jpg", "")
+        text = text.replace('xmlns="http://www.w3.org/2000/svg"', "")
+        assert not re.search(r"https?://(?!\.)", text.replace("with https://.", ""))
+        if file.suffix == ".html":
+            assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\bsrc=)", text)
+
+
+def test_the_page_is_light(client: FlaskClient) -> None:
+    files = ["/", "/page/page.css", "/page/page.js", "/page/icon.svg"]
+    assert sum(len(get(client, file).data) for file in files) <= 60_000
+
+
+@pytest.mark.parametrize("name", ["../views.py", "..%2fviews.py", "nothing.js", ".", "/etc/passwd"])
+def test_only_the_pages_files_are_served(client: FlaskClient, name: str) -> None:
+    for folder in ("/page/", "/docs/"):
+        assert get(client, folder + name).status_code == 404
+
+
+def test_the_viewer_comes_from_here(client: FlaskClient) -> None:
+    page = get(client, "/docs").text
+    for path in re.findall(r'(?:src|href)="([^"]+)"', page):
+        response = get(client, path)
+        assert response.status_code == 200
+        assert len(response.data) > 50
