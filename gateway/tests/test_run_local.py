@@ -12,8 +12,9 @@ import pytest
 import requests
 
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
-import run_local
 from saved_models import write_sports_model
+
+import run_local
 
 SCRIPT = Path(run_local.__file__)
 
