@@ -30,6 +30,7 @@ from picture_server import PictureServer, answer, redirect  # noqa: E402
 from service import Service, gateway  # noqa: E402
 
 WARM_UP_SECONDS = 60
+PAUSE_SECONDS = 12  # a worker gives memory back every ten seconds
 PICTURES = {
     "small.jpg": encode(gradient(500, 375)),
     "large.jpg": encode(gradient(4000, 3000)),
@@ -100,6 +101,7 @@ def main() -> None:
             if passed >= WARM_UP_SECONDS + 60 * len(sizes):
                 wait(waiting)
                 waiting.clear()
+                time.sleep(PAUSE_SECONDS)
                 sizes.append(memory(service))
                 shown = "  ".join(f"{size:.1f} MB" for size in sizes[-1])
                 print(f"{len(sizes) - 1:3} min, {sent:6} requests: {shown}", flush=True)
@@ -113,6 +115,7 @@ def main() -> None:
             else:
                 time.sleep(0.002)
         wait(waiting)
+        time.sleep(PAUSE_SECONDS)
         sizes.append(memory(service))
     for before, after in zip(sizes[0], sizes[-1], strict=True):
         print(f"{before:.1f} -> {after:.1f} MB: {100 * (after / before - 1):+.1f} %")

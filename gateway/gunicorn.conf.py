@@ -1,7 +1,5 @@
 """How gunicorn runs the gateway; GUNICORN_CMD_ARGS overrides any of it."""
 
-import contextlib
-import ctypes
 import os
 import shutil
 import tempfile
@@ -14,7 +12,7 @@ os.environ.setdefault(SHARED_FOLDER, own_folder)  # prometheus-client looks when
 
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
-from gateway import logs  # noqa: E402
+from gateway import logs, memory  # noqa: E402
 from gateway.config import Settings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -36,16 +34,7 @@ control_socket_disable = True  # it would be written into the home folder
 logconfig_dict = logs.CONFIG  # the application logs its requests itself
 
 
-def _give_memory_back() -> None:
-    """Have glibc return the memory of a large picture at once, whichever thread decoded it."""
-    m_mmap_threshold, m_arena_max = -3, -8  # malloc.h
-    with contextlib.suppress(AttributeError):  # another C library
-        mallopt = ctypes.CDLL(None).mallopt
-        mallopt(m_mmap_threshold, 1 << 20)
-        mallopt(m_arena_max, 2)
-
-
-_give_memory_back()
+memory.configure()
 
 
 def on_starting(_: object) -> None:

@@ -11,17 +11,21 @@ import selectors
 import socket
 import time
 import uuid
+from collections.abc import MutableMapping
 from functools import partial
 from typing import Any
+from weakref import WeakKeyDictionary
 
 from flask import json
 from gunicorn.http import errors
 from gunicorn.workers.gthread import TConn, ThreadWorker
 
+from gateway import memory
 from gateway.config import Settings
 from gateway.errors import GatewayError, problem
 
 HEAD_SECONDS = 10.0
+TRIM_SECONDS = 10.0
 MAX_HEAD = 32_768
 SMALL_BODY = 65_536
 CHUNK = 65_536
@@ -42,7 +46,8 @@ class Worker(ThreadWorker):  # type: ignore[misc]
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seconds = Settings.from_env().request_timeout
-        self._received: dict[TConn, bytearray] = {}
+        self._trimmed = time.monotonic()
+        self._received: MutableMapping[TConn, bytearray] = WeakKeyDictionary()
         self._began: dict[TConn, float] = {}  # of requests that a thread works on
 
     def enqueue_req(self, conn: TConn) -> None:
@@ -82,7 +87,6 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         if endless:
             too_large = errors.LimitRequestHeaders(str(len(received)))
             self.handle_error(None, client, conn.client, too_large)
-        del self._received[conn]
         self.nr_conns -= 1
         conn.close(graceful=True)
 
@@ -101,13 +105,17 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         super().finish_request(conn, fs)
 
     def murder_pending(self) -> None:
-        waiting = list(self.pending_conns)
+        """What is looked after about once a second."""
         super().murder_pending()
-        for conn in set(waiting).difference(self.pending_conns):
-            self._received.pop(conn, None)
         now = time.monotonic()
+        self._cut_overdue(now)
+        if now > self._trimmed + TRIM_SECONDS:
+            memory.trim()
+            self._trimmed = now
+
+    def _cut_overdue(self, now: float) -> None:
+        """End a body that has not come by now; and an answer that is not taken, a little later."""
         for conn, began in self._began.items():
-            # A body that has not come by now ends here; an answer not taken, later.
             for limit, end in ((1, socket.SHUT_RD), (2, socket.SHUT_RDWR)):
                 if now > began + limit * self._seconds:
                     with contextlib.suppress(OSError):

@@ -13,10 +13,9 @@ from picture_server import PictureServer
 from PIL import Image
 
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
+import run_local
 from saved_models import write_plain_keras_model, write_sports_model
 from service import GATEWAY, gateway
-
-import run_local
 
 RED, GREEN, BLUE = (encode(Image.new("RGB", (60, 40), c)) for c in ("red", "lime", "blue"))
 

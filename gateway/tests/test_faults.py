@@ -16,10 +16,9 @@ import fake_serving
 import numpy as np
 import pytest
 import requests
+import run_local
 from fake_serving import FakeServing, sports_outputs
 from service import Service, gateway
-
-import run_local
 
 LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", "6"))
 RATE = 20  # requests a second

@@ -9,7 +9,6 @@ import requests
 from fake_serving import FakeServing
 from flask.testing import FlaskClient
 from picture_server import PictureServer
-
 from run_local import free_port, wait_until_ready
 
 GATEWAY = Path(__file__).parents[1]

@@ -12,9 +12,8 @@ import pytest
 import requests
 
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
-from saved_models import write_sports_model
-
 import run_local
+from saved_models import write_sports_model
 
 SCRIPT = Path(run_local.__file__)
 
