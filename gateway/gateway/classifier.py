@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 
 from gateway.config import Settings
-from gateway.errors import GatewayError, InvalidRequest, ModelFailed
+from gateway.errors import GatewayError, InvalidRequest, ModelFailed, forget_frames
 from gateway.fetcher import Fetcher
 from gateway.images import preprocess
 from gateway.metrics import Metrics
@@ -118,6 +118,7 @@ class Classifier:
                 outcome.stages.append(self._stage("decode", began))
         except GatewayError as error:
             outcome.error = error
+            forget_frames(error)
             return None
         return image
 

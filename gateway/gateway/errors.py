@@ -90,6 +90,13 @@ class ModelTimeout(GatewayError):
     status, title = 504, "Model timeout"
 
 
+def forget_frames(error: BaseException | None) -> None:
+    """Let an error that is kept, or was answered, not keep the pictures in its frames, too."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
+
+
 def slug(title: str) -> str:
     return title.lower().replace(" ", "-")
 
@@ -116,6 +123,7 @@ def register(app: Flask) -> None:
     @app.errorhandler(GatewayError)
     def known(error: GatewayError) -> Response:
         g.cause = str(error.__cause__ or error)  # for the log alone
+        forget_frames(error)
         response = answer(error.status, error.title, str(error))
         response.headers.update(error.headers)
         if error.retry_after is not None:
