@@ -5,7 +5,7 @@ import threading
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import errors, logs, views
+from gateway import errors, logs, telemetry, views
 from gateway.classifier import Classifier
 from gateway.clients import Clients
 from gateway.config import Settings
@@ -45,6 +45,7 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.register_blueprint(site)
     errors.register(app)
     logs.register(app)
+    telemetry.register(app)
     if settings.trusted_proxies:
         proxies = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)
         app.wsgi_app = proxies  # type: ignore[method-assign]

@@ -1,4 +1,5 @@
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 
 import pytest
 from drawings import encode, gradient
@@ -42,6 +43,17 @@ def settings(serving: FakeServing, pictures: PictureServer) -> Settings:
         max_image_bytes=1_000_000,
         max_body_bytes=1_200_000,
     )
+
+
+@pytest.fixture(scope="session")
+def wait_for() -> Callable[[Callable[[], object]], None]:
+    def wait_for(condition: Callable[[], object]) -> None:
+        deadline = time.monotonic() + 30
+        while not condition():
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+
+    return wait_for
 
 
 @pytest.fixture
