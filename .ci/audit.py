@@ -21,7 +21,9 @@ def main() -> None:
             for flaw in package["vulns"]:
                 print(f"{lock}: {package['name']} {package['version']}: {flaw['id']}")
                 found += 1
-        print(f"{lock}: {len(audited)} of {len(packages)} packages audited (others: not in the database)")
+        print(
+            f"{lock}: {len(audited)} of {len(packages)} packages audited (others: not in the database)"
+        )
     sys.exit(f"{found} known vulnerabilities" if found else 0)
 
 

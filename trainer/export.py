@@ -305,10 +305,11 @@ def write_warm_up(folder: Path) -> None:
 
 
 def _warm_up_requests() -> Iterable[predict_pb2.PredictRequest]:
-    for size in WARM_UP_BATCH_SIZES:
+    asked = [("serving_default", size) for size in WARM_UP_BATCH_SIZES] + [("explain", 1)]
+    for signature_name, size in asked:
         request = predict_pb2.PredictRequest()
         request.model_spec.name = MODEL_NAME
-        request.model_spec.signature_name = "serving_default"
+        request.model_spec.signature_name = signature_name
         tensor = request.inputs["images"]
         tensor.dtype = tf.uint8.as_datatype_enum
         tensor.tensor_shape.CopyFrom(tf.TensorShape([size, SIZE, SIZE, 3]).as_proto())

@@ -109,13 +109,14 @@ def test_no_op_is_too_new_for_older_servers(exported: Path) -> None:
 def test_the_warm_up_requests(exported: Path) -> None:
     file = exported / "assets.extra" / "tf_serving_warmup_requests"
     assert file.stat().st_size < 10_000
-    sizes = []
+    asked = []
     for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
         request = prediction_log_pb2.PredictionLog.FromString(record).predict_log.request
         images = tf.make_ndarray(request.inputs["images"])
         assert (images.shape[1:], images.dtype) == ((299, 299, 3), np.uint8)
-        sizes.append(len(images))
-    assert sizes == [1, 2, 4, 8, 16, 32]
+        asked.append((request.model_spec.signature_name, len(images)))
+    sizes = [1, 2, 4, 8, 16, 32]
+    assert asked == [*(("serving_default", size) for size in sizes), ("explain", 1)]
 
 
 def test_a_version_is_never_overwritten(run_folder: Path) -> None:
