@@ -2,10 +2,11 @@
 
     python bench/batch.py [--host localhost:9696] [--latency 0.1] [--rounds 5]
 
-This script serves a 500 px JPEG after the latency: what a picture somewhere on the internet takes to
-begin to arrive. Without --host it starts a gateway in front of a model that costs nothing. A running
-service has to take the script's pictures: make run GATEWAY_ALLOW_PRIVATE_SOURCES=true
-GATEWAY_ALLOWED_PORTS=9900.
+This script serves a 500 px JPEG after the latency: what a picture somewhere on the internet takes
+to begin to arrive. Without --host it starts a gateway in front of a model that costs nothing. A
+running service has to take the script's pictures:
+
+    make run GATEWAY_ALLOW_PRIVATE_SOURCES=true GATEWAY_ALLOWED_PORTS=9900
 """
 
 import argparse
@@ -77,8 +78,10 @@ def main() -> None:
 def own_service() -> Iterator[str]:
     serving = FakeServing()
     settings = {"GATEWAY_ALLOW_PRIVATE_SOURCES": "true", "GATEWAY_ALLOWED_PORTS": str(PORT)}
-    log = Path("/dev/null").open("wb")
-    with log, gateway(serving.host, workers=2, output=log, **settings) as service:
+    with (
+        Path("/dev/null").open("wb") as log,
+        gateway(serving.host, workers=2, output=log, **settings) as service,
+    ):
         yield f"localhost:{service.port}"
     serving.stop()
 

@@ -77,7 +77,11 @@ class FakeServing:
         self.metadata_calls = 0
         self._server = grpc.server(
             ThreadPoolExecutor(8),
-            options=[("grpc.so_reuseport", 0), *options],
+            options=[
+                ("grpc.so_reuseport", 0),
+                ("grpc.max_receive_message_length", -1),  # as TensorFlow Serving
+                *options,
+            ],
             handlers=[_Handler(self)],
         )
         self.port = self._server.add_insecure_port(address)
