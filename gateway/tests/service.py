@@ -3,14 +3,19 @@
 import contextlib
 import os
 import subprocess
+import threading
 from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
+import requests
 import run_local
 
 GATEWAY = Path(run_local.__file__).parent
+LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", "6"))
+RATE = 20  # requests a second
 
 
 @dataclass(frozen=True)
@@ -33,3 +38,42 @@ def gateway(
         url = f"http://localhost:{port}"
         run_local.wait_until_ready(url, {"gateway": process})
         yield Service(url, port, process)
+
+
+def ask(service: Service, jpeg: bytes) -> requests.Response:
+    return requests.post(
+        f"{service.url}/predict", jpeg, headers={"Content-Type": "image/jpeg"}, timeout=30
+    )
+
+
+class Load:
+    """Sends requests at a steady rate, each over a connection of its own."""
+
+    def __init__(self, service: Service, jpeg: bytes) -> None:
+        self._service, self._jpeg = service, jpeg
+        self._pool = ThreadPoolExecutor(64)
+        self._stop = threading.Event()
+        self._asked: list[Future[int]] = []
+        self._thread = threading.Thread(target=self._run)
+
+    def _run(self) -> None:
+        while not self._stop.wait(1 / RATE):
+            self._asked.append(self._pool.submit(self._ask))
+
+    def _ask(self) -> int:
+        try:
+            return ask(self._service, self._jpeg).status_code
+        except requests.RequestException:
+            return 0
+
+    def __enter__(self) -> "Load":
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        self._thread.join()
+        self._pool.shutdown()
+
+    def statuses(self) -> list[int]:
+        return [asked.result() for asked in self._asked]

@@ -2,6 +2,8 @@
 
 import contextlib
 import os
+import shutil
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +17,7 @@ from PIL import Image
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
 import run_local
 from saved_models import write_plain_keras_model, write_sports_model
-from service import GATEWAY, gateway
+from service import GATEWAY, LOAD_SECONDS, Load, gateway
 
 RED, GREEN, BLUE = (encode(Image.new("RGB", (60, 40), c)) for c in ("red", "lime", "blue"))
 
@@ -120,3 +122,29 @@ def test_the_model_server_dies_and_comes_back(model_folder: Path) -> None:
         stack.enter_context(run_local.running(command, os.environ, server))
         run_local.wait_until_ready(url, {})
         assert predict(url, GREEN).json() == "tennis"
+
+
+@pytest.mark.timeout(300)
+def test_a_new_version_arrives_under_load(tmp_path: Path, wait_for, capsys) -> None:
+    first = write_sports_model(tmp_path / "new") / "1"
+    base_path = tmp_path / "served"
+    shutil.copytree(first, base_path / "1")
+    with (
+        model_server(base_path) as host,
+        gateway(host, workers=2) as service,
+        Load(service, RED) as load,
+    ):
+        time.sleep(LOAD_SECONDS / 2)
+        shutil.copytree(first, tmp_path / "2")
+        (tmp_path / "2").rename(base_path / "2")
+        wait_for(lambda: version(service.url) == "2")
+        time.sleep(LOAD_SECONDS / 2)
+    with capsys.disabled():
+        print(f"\n{len(load.statuses())} requests while a version was loaded")
+    assert set(load.statuses()) == {200}
+
+
+def version(url: str) -> str:
+    headers = {"Content-Type": "image/jpeg"}
+    answer = requests.post(f"{url}/v1/predictions", RED, headers=headers, timeout=30)
+    return answer.json()["model"]["version"]

@@ -6,10 +6,9 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import fake_serving
@@ -18,13 +17,10 @@ import pytest
 import requests
 import run_local
 from fake_serving import FakeServing, sports_outputs
-from service import Service, gateway
+from service import LOAD_SECONDS, RATE, Load, Service, ask, gateway
 
-LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", "6"))
-RATE = 20  # requests a second
 BUDGET = 3.0  # seconds a request may take
 SETTINGS = {"GATEWAY_REQUEST_TIMEOUT": str(BUDGET), "GATEWAY_FETCH_TIMEOUT": "2"}
-IMAGE = {"Content-Type": "image/jpeg"}
 
 
 class ModelProcess:
@@ -67,49 +63,12 @@ def model_process(delay: float = 0.0) -> Iterator[ModelProcess]:
         model.kill()
 
 
-def ask(service: Service, jpeg: bytes) -> requests.Response:
-    return requests.post(f"{service.url}/predict", jpeg, headers=IMAGE, timeout=30)
-
-
 def until_answered(service: Service, jpeg: bytes) -> float:
     """Seconds until the first success."""
     began = time.monotonic()
     while ask(service, jpeg).status_code != 200:
         assert time.monotonic() < began + 20
     return time.monotonic() - began
-
-
-class Load:
-    """Sends requests at a steady rate, each over a connection of its own."""
-
-    def __init__(self, service: Service, jpeg: bytes) -> None:
-        self._service, self._jpeg = service, jpeg
-        self._pool = ThreadPoolExecutor(64)
-        self._stop = threading.Event()
-        self._asked: list[Future[int]] = []
-        self._thread = threading.Thread(target=self._run)
-
-    def _run(self) -> None:
-        while not self._stop.wait(1 / RATE):
-            self._asked.append(self._pool.submit(self._ask))
-
-    def _ask(self) -> int:
-        try:
-            return ask(self._service, self._jpeg).status_code
-        except requests.RequestException:
-            return 0
-
-    def __enter__(self) -> "Load":
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._stop.set()
-        self._thread.join()
-        self._pool.shutdown()
-
-    def statuses(self) -> list[int]:
-        return [asked.result() for asked in self._asked]
 
 
 def workers(service: Service) -> list[int]:
