@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import plots
@@ -70,7 +71,7 @@ def ask_server(server: str, files: Sequence[bytes]) -> Answers:
         requests.RequestException: the service is away or refuses a picture.
     """
 
-    def ask(file: bytes) -> dict[str, object]:
+    def ask(file: bytes) -> dict[str, Any]:
         response = requests.post(
             f"{server.rstrip('/')}/v1/predictions", files={"image": file}, timeout=TIMEOUT
         )
