@@ -28,6 +28,7 @@ from gateway.shares import Shares
 MAX_URL_LENGTH = 2048
 MAX_REDIRECTS = 3
 CHUNK = 65_536
+MAX_DIGITS = 18  # Python refuses to read thousands
 PATIENCE = 2.0  # seconds to wait for a turn at a busy source
 PORTS = {"http": 80, "https": 443}
 HEADERS = {
@@ -106,7 +107,7 @@ class Fetcher:
         length = response.headers.get("Content-Length", "0")
         if not (length.isascii() and length.isdecimal()):
             raise SourceFailed("The source broke the transfer.")
-        if int(length) > limit:
+        if len(length) > MAX_DIGITS or int(length) > limit:
             raise too_large
         body = bytearray()
         while chunk := response.raw.read1(CHUNK):

@@ -17,21 +17,19 @@ SHARED = [
         structlog.tracebacks.ExceptionDictTransformer(show_locals=False)  # they may hold a key
     ),
 ]
+FORMAT: dict[str, Any] = {
+    "foreign_pre_chain": SHARED,
+    "processors": [
+        structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+        structlog.processors.EventRenamer("message"),
+        structlog.processors.JSONRenderer(sort_keys=False),
+    ],
+}
 # For logging.config.dictConfig; gunicorn's own lines take the same form.
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {
-        "json": {
-            "()": structlog.stdlib.ProcessorFormatter,
-            "foreign_pre_chain": SHARED,
-            "processors": [
-                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
-                structlog.processors.EventRenamer("message"),
-                structlog.processors.JSONRenderer(sort_keys=False),
-            ],
-        }
-    },
+    "formatters": {"json": {"()": structlog.stdlib.ProcessorFormatter, **FORMAT}},
     "handlers": {
         "output": {
             "class": "logging.StreamHandler",

@@ -34,9 +34,8 @@ from gateway import create_app, fetcher
 from gateway.addresses import is_public
 from gateway.config import Settings
 from gateway.fetcher import UNREACHABLE
-from gateway.logs import CONFIG
+from gateway.logs import FORMAT
 
-JSON_LINES = CONFIG["formatters"]["json"]
 PUBLIC = "127.1.0.1"
 OTHER = "127.1.0.2"
 LONG_AGO = datetime(2020, 1, 1, tzinfo=timezone.utc)
@@ -343,6 +342,7 @@ def test_15_a_source_or_a_name_server_that_hangs(
     ("route", "status"),
     [
         (partial(answer, body=b"", Content_Length="10000000000"), 413),
+        (partial(answer, body=b"", Content_Length="1" * 5000), 413),
         (partial(answer, body=b"\xff\xd8\xff", Content_Length="1"), 415),
         (behaviour.flood, 413),
         (behaviour.broken_off, 502),
@@ -486,8 +486,7 @@ def test_23_nothing_that_is_logged_holds_a_line_of_its_own(
     with caplog.at_level(logging.DEBUG):
         check_refused(attack(outside.url("/forged")))
         attack("http://a\nlevel=forged/")
-    options = {name: value for name, value in JSON_LINES.items() if name != "()"}
-    lines = [ProcessorFormatter(**options).format(record) for record in caplog.records]
+    lines = [ProcessorFormatter(**FORMAT).format(record) for record in caplog.records]
     assert any("forged" in line for line in lines)
     assert all(len(line.splitlines()) == 1 for line in lines)
 

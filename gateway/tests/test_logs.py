@@ -8,6 +8,9 @@ import requests
 from fake_serving import FakeServing
 from picture_server import PictureServer
 from service import gateway
+from structlog.stdlib import ProcessorFormatter
+
+from gateway.logs import FORMAT
 
 IMAGE = {"Content-Type": "image/jpeg"}
 
@@ -49,22 +52,13 @@ def test_one_line_a_request(lines: list[dict]) -> None:
 
 
 def test_a_defect_is_one_line_with_its_traceback(
-    monkeypatch: pytest.MonkeyPatch, client, jpeg: bytes, capsys: pytest.CaptureFixture
+    monkeypatch: pytest.MonkeyPatch, client, jpeg: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    import logging.config
-
-    from gateway import logs
-
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
     monkeypatch.setattr("gateway.classifier.preprocess", lambda *_: 1 / 0)
-    logging.config.dictConfig(logs.CONFIG)
-    try:
-        client.post("/predict", data=jpeg, content_type="image/jpeg")
-    finally:
-        root.handlers[:] = handlers
-        root.setLevel(level)
-    lines = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    [defect] = [line for line in lines if line["level"] == "error"]
-    assert defect["exception"][0]["exc_type"] == "ZeroDivisionError"
-    assert "locals" not in defect["exception"][0]["frames"][0]
+    client.post("/predict", data=jpeg, content_type="image/jpeg")
+    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    line = ProcessorFormatter(**FORMAT).format(record)
+    assert len(line.splitlines()) == 1
+    [exception] = json.loads(line)["exception"]
+    assert exception["exc_type"] == "ZeroDivisionError"
+    assert "locals" not in exception["frames"][0]

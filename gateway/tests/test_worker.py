@@ -145,6 +145,7 @@ def test_a_client_that_announces_its_body_is_told_to_go_on(service: Service, jpe
         (b"GET / HTTP/1.1\r\nA: " + b"a" * 200_000, 431),
         (HEAD + b"Content-Length: 5\r\nContent-Length: 6\r\n\r\nhello", 400),
         (HEAD + b"Content-Length: -5\r\n\r\nhello", 400),
+        (HEAD + b"Content-Length: " + b"5" * 8000 + b"\r\n\r\nhello", 400),
         (HEAD + b"Content-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
         (HEAD + b"Transfer-Encoding: nonsense\r\n\r\n0\r\n\r\n", 501),
         (HEAD + b"Transfer-Encoding: chunked\r\n\r\nnonsense\r\n", 400),
