@@ -9,6 +9,7 @@ import time
 
 import limits
 from flask import Request
+from limits.errors import ConfigurationError
 from limits.storage import storage_from_string
 from limits.strategies import MovingWindowRateLimiter
 
@@ -21,12 +22,19 @@ log = logging.getLogger(__name__)
 
 
 class Clients:
-    """Admits who brings one of the API keys, and counts the pictures of each client."""
+    """Admits who brings one of the API keys, and counts the pictures of each client.
+
+    Raises:
+        ValueError: there is no such storage for the counts.
+    """
 
     def __init__(self, settings: Settings) -> None:
         self._keys = [key.encode() for key in settings.api_keys]
         self._rate = limits.parse(settings.rate_limit) if settings.rate_limit else None
-        storage = storage_from_string(settings.rate_limit_storage)
+        try:
+            storage = storage_from_string(settings.rate_limit_storage)
+        except ConfigurationError as error:
+            raise ValueError(f"GATEWAY_RATE_LIMIT_STORAGE: {error}") from error
         self._limiter = MovingWindowRateLimiter(storage)
 
     def admit(self, request: Request) -> str:
@@ -37,7 +45,7 @@ class Clients:
         """
         if not self._keys:
             return _network(request.remote_addr or "")
-        sent = _key(request).encode()
+        sent = _key(request).encode("latin-1", "replace")  # the bytes of a header, says WSGI
         # Each is compared, whichever fits, so that time tells nothing.
         if not sum(hmac.compare_digest(sent, key) for key in self._keys):
             raise Unauthorized("Send one of the service's API keys as `Authorization: Bearer KEY`.")

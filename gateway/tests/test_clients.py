@@ -1,7 +1,11 @@
+import shutil
+import socket
+import subprocess
 from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import run_local
 from flask import Flask
 from flask.testing import FlaskClient
 
@@ -30,6 +34,7 @@ def post(client: FlaskClient, jpeg: bytes, **options: object):
         {"Authorization": "Bearer key-1"},
         {"Authorization": "bearer  key-1"},
         {"X-API-Key": "key-1"},
+        {"X-API-Key": "zwö".encode().decode("latin-1")},  # as UTF-8 arrives
     ],
 )
 def test_a_key_opens(keyed: FlaskClient, jpeg: bytes, headers: dict) -> None:
@@ -116,4 +121,39 @@ def test_a_counter_that_is_away_lets_requests_through(
 
     monkeypatch.setattr(app.extensions["gateway"].clients._limiter, "hit", away)
     assert post(app.test_client(), jpeg).json == "cricket"
+    assert "storage is away" in caplog.text
+
+
+def test_a_storage_that_does_not_exist_stops_the_start(settings: Settings) -> None:
+    with pytest.raises(ValueError, match="GATEWAY_RATE_LIMIT_STORAGE"):
+        limited(settings, rate_limit_storage="nothing://")
+
+
+@pytest.fixture
+def redis() -> Iterator[str]:
+    if not shutil.which("redis-server"):
+        pytest.skip("needs redis-server")
+    port = run_local.free_port()
+    command = ["redis-server", "--port", str(port), "--save", ""]
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
+        yield f"redis://localhost:{port}"
+        process.terminate()
+
+
+def listens(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("localhost", port)) == 0
+
+
+def test_redis_counts_for_all_workers(
+    settings: Settings, jpeg: bytes, redis: str, wait_for
+) -> None:
+    clients = [limited(settings, rate_limit_storage=redis).test_client() for _ in range(3)]
+    wait_for(lambda: listens(int(redis.split(":")[-1])))
+    assert [post(client, jpeg).status_code for client in clients] == [200, 200, 429]
+
+
+def test_a_redis_that_is_away(settings: Settings, jpeg: bytes, caplog) -> None:
+    nowhere = f"redis://localhost:{run_local.free_port()}"
+    assert post(limited(settings, rate_limit_storage=nowhere).test_client(), jpeg).json == "cricket"
     assert "storage is away" in caplog.text
