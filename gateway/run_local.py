@@ -155,7 +155,7 @@ def _show(url: str) -> None:
         f"""
 {SAMPLE} shows: {response.text.strip()}
 
-Ask for a picture of your own:
+Ask for a picture of your own, in a browser at {url}, or by command:
   curl -X POST {url}/predict -H 'Content-Type: application/json' \\
        -d '{{"url": "https://example.com/picture.jpg"}}'
   curl -F image=@{SAMPLE} '{url}/predict?show_probability=true'
