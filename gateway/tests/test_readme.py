@@ -8,6 +8,7 @@ from dataclasses import fields
 from pathlib import Path
 
 import pytest
+import run_local
 from fake_serving import FakeServing
 from service import Service, gateway
 
@@ -74,11 +75,11 @@ def service() -> Iterator[Service]:
 
 @pytest.mark.parametrize("command", [c for c in commands() if c not in MADE_BY_OTHERS])
 def test_every_command_works(command: str, service: Service, tmp_path: Path) -> None:
-    if not (ROOT / ".venv/gateway/bin/sports").exists():
-        pytest.skip("needs the environment that `make run` sets up")
     here = command.replace("localhost:9696", f"localhost:{service.port}")
-    for part in (".venv/", "dataset/", "gateway/predict_test", "./predict_test"):
+    for part in ("dataset/", "gateway/predict_test", "./predict_test"):
         here = here.replace(part, f"{ROOT}/{part}")
+    programs = Path(run_local.tool("gateway", "sports")).parent
+    here = here.replace(".venv/gateway/bin", str(programs))
     environ = {**os.environ, "SPORTS_HOST": f"localhost:{service.port}"}
     run = subprocess.run(
         ["bash", "-ec", here], cwd=tmp_path, env=environ, capture_output=True, text=True
