@@ -30,6 +30,13 @@ def test_house_rules(folder: str) -> None:
 
 
 @pytest.mark.parametrize("folder", FOLDERS)
+def test_no_image_holds_a_secret(folder: str) -> None:
+    text = dockerfile(folder)
+    assert not re.search(r"(?im)^(ARG|ENV).*(key|token|password|secret|credential)", text)
+    assert not re.search(r"(?m)^(COPY|ADD) [^/]*(\.env|\.git|\.aws|\.ssh)", text)
+
+
+@pytest.mark.parametrize("folder", FOLDERS)
 def test_everything_copied_is_let_through_and_nothing_else(folder: str) -> None:
     rules = (ROOT / folder / ".dockerignore").read_text().splitlines()
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
