@@ -68,6 +68,7 @@ def server_command(environ: Mapping[str, str], host: str) -> list[str]:
         f"--model_base_path={Path.cwd() / base_path}",
         "--enable_batching",
         f"--batching_parameters_file={ROOT / 'model/batching.conf'}",
+        f"--engine={environ.get('ENGINE') or 'auto'}",
     ]
 
 

@@ -10,11 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
+import openvino
 import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from model_server import processor
+from model_server import engines, processor
 from model_server.batching import BatchingParameters
 from model_server.services import ModelService, PredictionService
 from model_server.versions import Versions
@@ -38,6 +39,12 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--tensorflow_intra_op_parallelism", type=int, default=0, help="0: TensorFlow's choice")
     add("--tensorflow_inter_op_parallelism", type=int, default=0, help="0: TensorFlow's choice")
     add(
+        "--engine",
+        choices=("auto", *engines.ENGINES),
+        default="auto",
+        help="what computes; auto takes the fastest that keeps float32 or bfloat16",
+    )
+    add(
         "--mixed_precision",
         choices=("auto", "bfloat16", "off"),
         default="auto",
@@ -60,14 +67,18 @@ def main() -> None:
         batching = read_batching(flags)
     except (OSError, ValueError) as error:
         sys.exit(f"model_server: {error}")
-    config = processor.session_config(
-        precision, flags.tensorflow_intra_op_parallelism, flags.tensorflow_inter_op_parallelism
-    )
+    threads = flags.tensorflow_intra_op_parallelism
+    config = processor.session_config(precision, threads, flags.tensorflow_inter_op_parallelism)
+    engine = engines.choose(flags.engine, processor.flags())
+    runtime = engines.Runtime(engines.make(engine, precision, threads), config, batching)
     log.info(
-        "starting: TensorFlow %s, %s, threads %s (intra op) and %s (inter op), %s",
+        "starting: engine %s (TensorFlow %s, OpenVINO %s), %s, threads %s (intra op) "
+        "and %s (inter op), %s",
+        engine,
         tf.__version__,
+        openvino.__version__,
         precision,
-        config.intra_op_parallelism_threads or "automatic",
+        threads or "automatic",
         config.inter_op_parallelism_threads or "automatic",
         batching or "no batching",
     )
@@ -77,8 +88,7 @@ def main() -> None:
     versions = Versions(
         flags.model_name,
         flags.model_base_path,
-        batching,
-        config,
+        runtime,
         on_available=lambda: healthy.set("", health_pb2.HealthCheckResponse.SERVING),
     )
     server, port = make_server(versions, healthy, flags.port)

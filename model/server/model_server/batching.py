@@ -1,11 +1,12 @@
 """Server-side batching, with the kernel and the parameters file of TensorFlow Serving."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import tensorflow as tf
 from google.protobuf import (
     descriptor_pb2,
@@ -14,6 +15,7 @@ from google.protobuf import (
     text_format,
     wrappers_pb2,
 )
+from tensorflow.core.protobuf import config_pb2
 
 _NUMBERS = ("max_batch_size", "batch_timeout_micros", "max_enqueued_batches", "num_batch_threads")
 
@@ -54,27 +56,50 @@ class BatchingParameters:
 
 
 def batched(
-    function: Callable[..., list[tf.Tensor]],
-    inputs: list[tf.Tensor],
+    infer: Callable[..., list[np.ndarray]],
+    inputs: Sequence[tf.TensorSpec],
+    outputs: Sequence[tf.TensorSpec],
     parameters: BatchingParameters,
-) -> list[tf.Tensor]:
-    """What `function` gives for `inputs`; runs of it from several threads are merged into one.
+) -> Callable[..., list[np.ndarray]]:
+    """`infer`, with calls from several threads merged into one.
 
     Args:
-        function: takes tensors and gives tensors that all have the batch dimension first.
-        inputs: what it takes, placeholders of a graph.
+        infer: takes arrays and gives arrays that all have the batch dimension first.
+        inputs: what it takes.
+        outputs: what it gives.
         parameters: how large a batch may be and how long one waits for it.
     """
-    merged = tf.nondifferentiable_batch_function(
+
+    def run(*arrays: np.ndarray) -> list[np.ndarray]:
+        try:
+            return infer(*arrays)
+        except tf.errors.InvalidArgumentError as error:
+            raise ValueError(error.message) from None  # which becomes the former again
+
+    @tf.nondifferentiable_batch_function(
         num_batch_threads=parameters.num_batch_threads,
         max_batch_size=parameters.max_batch_size,
         batch_timeout_micros=parameters.batch_timeout_micros,
         allowed_batch_sizes=list(parameters.allowed_batch_sizes) or None,
         max_enqueued_batches=parameters.max_enqueued_batches,
         enable_large_batch_splitting=False,
-    )(function)
-    outputs: list[tf.Tensor] = merged(*inputs)
-    return outputs
+        autograph=False,
+    )
+    def merged(*tensors: tf.Tensor) -> list[tf.Tensor]:
+        given = tf.numpy_function(run, tensors, [spec.dtype for spec in outputs], stateful=False)
+        for tensor, spec in zip(given, outputs, strict=True):
+            tensor.set_shape(spec.shape)
+        return list(given)
+
+    with tf.Graph().as_default() as graph:
+        placeholders = [tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in inputs]
+        targets = merged(*placeholders)
+    # Threads of its own: they wait for `infer`, which may need TensorFlow's.
+    pool = config_pb2.ThreadPoolOptionProto(num_threads=parameters.num_batch_threads + 1)
+    config = tf.compat.v1.ConfigProto(session_inter_op_thread_pool=[pool])
+    session = tf.compat.v1.Session(graph=graph, config=config)
+    together: Callable[..., list[np.ndarray]] = session.make_callable(targets, placeholders)
+    return together
 
 
 def _message() -> Any:

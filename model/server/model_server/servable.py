@@ -6,7 +6,7 @@ import tensorflow as tf
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 from model_server import signatures
-from model_server.batching import BatchingParameters
+from model_server.engines import Runtime
 from model_server.errors import InvalidArgument
 from model_server.tensors import to_proto
 
@@ -22,34 +22,31 @@ class Servable:
     uses it is done, all that was loaded is freed, the batching queues included.
     """
 
-    def __init__(
-        self, folder: Path, batching: BatchingParameters | None, config: tf.compat.v1.ConfigProto
-    ) -> None:
+    def __init__(self, folder: Path, runtime: Runtime) -> None:
         """Load and warm up.
 
         Args:
             folder: the version's, named by its number.
-            batching: how requests are merged, or None to run each alone.
-            config: threads and precision.
+            runtime: what computes it.
 
         Raises:
             Exception: whatever is wrong with the folder; TensorFlow raises many kinds.
         """
         self.version = int(folder.name)
-        session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=runtime.config)
         with session.graph.as_default():
             meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
             self.definitions = signatures.definitions(meta_graph)
-            builder = signatures.Builder(session, batching)
-            self._signatures = builder.signatures(self.definitions)
+            builder = signatures.Builder(session, folder, runtime)
+            self.signatures = builder.signatures(self.definitions)
         self.warm_up_requests = self._warm_up(folder / WARM_UP)
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
         """Answer a request; raises what `Signature.predict` does, and InvalidArgument."""
         name = request.model_spec.signature_name or DEFAULT
-        if name not in self._signatures:
+        if name not in self.signatures:
             raise InvalidArgument(f'Serving signature key "{name}" not found.')
-        outputs = self._signatures[name].predict(request.inputs, request.output_filter)
+        outputs = self.signatures[name].predict(request.inputs, request.output_filter)
         response = predict_pb2.PredictResponse(
             outputs={key: to_proto(values) for key, values in outputs.items()}
         )

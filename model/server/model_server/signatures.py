@@ -1,8 +1,9 @@
 """The signatures of a SavedModel, ready to run."""
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -12,7 +13,8 @@ from tensorflow.python.framework.convert_to_constants import (
     convert_variables_to_constants_from_session_graph,
 )
 
-from model_server.batching import BatchingParameters, batched
+from model_server.batching import batched
+from model_server.engines import Infer, Part, Runtime, tensorflow
 from model_server.errors import InvalidArgument
 from model_server.tensors import to_array
 
@@ -27,7 +29,7 @@ class Signature:
 
     inputs: dict[str, tf.TensorSpec]
     outputs: list[str]
-    run: Callable[..., list[np.ndarray]]
+    run: Infer
 
     def predict(
         self, protos: Mapping[str, tensor_pb2.TensorProto], output_filter: Iterable[str]
@@ -68,10 +70,11 @@ def definitions(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, meta_graph
 
 @dataclass(frozen=True)
 class Builder:
-    """Makes signatures of the SavedModel that was loaded into a session."""
+    """Makes signatures of the SavedModel in `folder` that was loaded into a session."""
 
     session: tf.compat.v1.Session
-    batching: BatchingParameters | None
+    folder: Path
+    runtime: Runtime
 
     def signatures(
         self, definitions: Mapping[str, meta_graph_pb2.SignatureDef]
@@ -92,7 +95,7 @@ class Builder:
     def _freeze(
         self, graph: graph_pb2.GraphDef, definitions: Iterable[meta_graph_pb2.SignatureDef]
     ) -> graph_pb2.GraphDef:
-        """Turn variables into constants, which TensorFlow's optimizer can work on."""
+        """Turn variables into constants, which an engine can work on."""
         if not any(node.op in VARIABLES for node in graph.node):
             return graph
         nodes = {node for definition in definitions for node in _nodes(definition)}
@@ -105,36 +108,20 @@ class Builder:
         graph: graph_pb2.GraphDef,
         frozen: graph_pb2.GraphDef,
     ) -> Signature:
-        specs = {key: _spec(info) for key, info in definition.inputs.items()}
-        outputs = sorted(definition.outputs)
-        inputs = [tf.compat.v1.placeholder(spec.dtype, spec.shape) for spec in specs.values()]
+        inputs = dict(definition.inputs)
+        outputs = {key: definition.outputs[key] for key in sorted(definition.outputs)}
+        session = tf.compat.v1.Session(graph=tf.Graph(), config=self.runtime.config)
+        part = Part(name, self.folder, frozen, inputs, outputs, session)
         try:
-            targets = self._targets(definition, frozen, inputs)
+            infer = self.runtime.engine(part)
         except ValueError:  # a variable that the signature writes cannot be a constant
             log.info("signature %s cannot be frozen and keeps its variables: slower", name)
-            targets = self._targets(definition, graph, inputs)
-        return Signature(specs, outputs, self.session.make_callable(targets, inputs))
-
-    def _targets(
-        self,
-        definition: meta_graph_pb2.SignatureDef,
-        graph: graph_pb2.GraphDef,
-        inputs: list[tf.Tensor],
-    ) -> list[tf.Tensor]:
-        """The outputs in the order of their names, computed from `inputs`."""
-        part = tf.compat.v1.graph_util.extract_sub_graph(graph, _nodes(definition))
-        names = [info.name for info in definition.inputs.values()]
-        outputs = [definition.outputs[name].name for name in sorted(definition.outputs)]
-
-        def run(*tensors: tf.Tensor) -> list[tf.Tensor]:
-            mapped: list[tf.Tensor] = tf.graph_util.import_graph_def(
-                part, input_map=dict(zip(names, tensors, strict=True)), return_elements=outputs
-            )
-            return mapped
-
-        if self.batching and _can_batch(definition):
-            return batched(run, inputs, self.batching)
-        return run(*inputs)
+            infer = tensorflow(replace(part, graph=graph, session=self.session))
+        specs = {key: _spec(info) for key, info in inputs.items()}
+        if self.runtime.batching and _can_batch(definition):
+            given = [_spec(info) for info in outputs.values()]
+            infer = batched(infer, list(specs.values()), given, self.runtime.batching)
+        return Signature(specs, list(outputs), infer)
 
 
 def _nodes(definition: meta_graph_pb2.SignatureDef) -> list[str]:

@@ -10,10 +10,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import tensorflow as tf
 from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
 
-from model_server.batching import BatchingParameters
+from model_server.engines import Runtime
 from model_server.errors import NotFound, status_of
 from model_server.servable import Servable
 
@@ -42,8 +41,7 @@ class Versions:
 
     model_name: str
     base_path: Path
-    batching: BatchingParameters | None
-    config: tf.compat.v1.ConfigProto = field(default_factory=tf.compat.v1.ConfigProto)
+    runtime: Runtime = field(default_factory=Runtime)
     on_available: Callable[[], None] = lambda: None
     _current: Servable | None = None
     _statuses: dict[int, Status] = field(default_factory=dict)
@@ -106,7 +104,7 @@ class Versions:
         log.info("loading version %d", version)
         began = time.monotonic()
         try:
-            servable = Servable(self.base_path / str(version), self.batching, self.config)
+            servable = Servable(self.base_path / str(version), self.runtime)
         except Exception as error:  # TensorFlow raises many kinds
             self._failed[version] = fingerprint
             code, message = status_of(error)

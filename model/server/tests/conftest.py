@@ -22,6 +22,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
+from model_server import engines
 from model_server.__main__ import make_server
 from model_server.batching import BatchingParameters
 from model_server.versions import Versions
@@ -97,14 +98,25 @@ def code(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
     return caught.value.code(), caught.value.details()
 
 
+def wait_until(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
 @contextlib.contextmanager
-def serve(base_path: Path, batching: BatchingParameters | None = None) -> Iterator[Client]:
+def serve(
+    base_path: Path,
+    batching: BatchingParameters | None = None,
+    engine: engines.Engine = engines.tensorflow,
+) -> Iterator[Client]:
     healthy = health.HealthServicer()
     healthy.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
     versions = Versions(
         "m",
         base_path,
-        batching,
+        engines.Runtime(engine, batching=batching),
         on_available=lambda: healthy.set("", health_pb2.HealthCheckResponse.SERVING),
     )
     server, port = make_server(versions, healthy, 0)

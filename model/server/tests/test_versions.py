@@ -10,13 +10,20 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-from conftest import Client, code, pixels, serve
+from conftest import Client, code, pixels, serve, wait_until
 from grpc_health.v1 import health_pb2
 from saved_models import write_keras_model, write_warm_up
 from tensorflow_serving.apis import get_model_status_pb2
 
+from model_server import engines
 from model_server.batching import BatchingParameters
 
+BATCHING = BatchingParameters(max_batch_size=8)
+RUNTIMES = {
+    "plain": (None, engines.tensorflow),
+    "batching": (BATCHING, engines.tensorflow),
+    "openvino": (BATCHING, engines.OpenVINO("float32")),
+}
 State = get_model_status_pb2.ModelVersionStatus
 
 
@@ -26,18 +33,11 @@ def base_path(models: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=[None, BatchingParameters(max_batch_size=8)], ids=["plain", "batching"])
+@pytest.fixture(params=RUNTIMES, ids=RUNTIMES)
 def client(base_path: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with serve(base_path, request.param) as client:
+    with serve(base_path, *RUNTIMES[request.param]) as client:
         client.wait_for_version(1)
         yield client
-
-
-def wait_until(condition: object, seconds: float = 30) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_a_new_version_takes_over_without_a_failed_request(
@@ -109,12 +109,10 @@ def test_the_old_version_is_freed(client: Client, base_path: Path, models: Path)
     wait_until(lambda: old() is None)
 
 
-@pytest.mark.parametrize(
-    "batching", [None, BatchingParameters(max_batch_size=8)], ids=["plain", "batching"]
-)
-def test_a_plain_keras_export(tmp_path: Path, batching: BatchingParameters | None) -> None:
+@pytest.mark.parametrize("runtime", RUNTIMES)
+def test_a_plain_keras_export(tmp_path: Path, runtime: str) -> None:
     write_keras_model(tmp_path)
-    with serve(tmp_path, batching) as client:
+    with serve(tmp_path, *RUNTIMES[runtime]) as client:
         wait_until(lambda: 1 in client.versions.statuses())
         wait_until(lambda: client.status()[1].state == State.AVAILABLE)
         (name,) = client.versions.servable("m").definitions["serving_default"].inputs
