@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import yaml
 from machine import ROOT, need_kubectl, output
 
-OVERLAYS = ("kind", "eks")
+OVERLAYS = ("kind", "eks", "openvino")
 NAMES = ("gateway", "model")
 
 
@@ -22,6 +22,12 @@ class Manifests(list[dict]):
     def container(self, name: str) -> dict:
         [container] = self.pod(name)["spec"]["containers"]
         return container
+
+    def dockerfile(self, name: str) -> str:
+        """Of the image that a container runs: an overlay has its own, named by the tag."""
+        own = ROOT / "kube-config/overlays" / self.container(name)["image"].split(":")[1]
+        folder = own if (own / "Dockerfile").exists() else ROOT / name
+        return (folder / "Dockerfile").read_text()
 
 
 @functools.cache

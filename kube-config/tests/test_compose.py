@@ -7,12 +7,13 @@ from collections.abc import Callable
 import pytest
 import yaml
 from machine import ROOT, need, output
-from variables import GATEWAY, MODEL, memory_needed
+from variables import GATEWAY, MODEL, OPENVINO_FLAGS, flags, labels, memory_needed, threads
 
 PROFILES = {
     "": {"gateway", "model"},  # what .env says
     "serving": {"gateway", "model"},
     "embedded": {"gateway-embedded", "model-embedded"},
+    "openvino": {"gateway-openvino", "model-openvino"},
     "monitoring": {"prometheus", "grafana"},
 }
 
@@ -36,22 +37,22 @@ def test_each_profile_starts_what_it_should(profile: str) -> None:
     assert started == PROFILES[profile]
 
 
-@pytest.mark.parametrize("names", [("gateway", "model"), ("gateway-embedded", "model-embedded")])
-def test_the_gateway_waits_for_a_healthy_model(services: dict, names: tuple[str, str]) -> None:
-    gateway, model = names
+@pytest.mark.parametrize("suffix", ["", "-embedded", "-openvino"])
+def test_the_gateway_waits_for_a_healthy_model(services: dict, suffix: str) -> None:
+    gateway, model = f"gateway{suffix}", f"model{suffix}"
     assert services[gateway]["depends_on"] == {model: {"condition": "service_healthy"}}
     assert services[gateway]["environment"]["TF_SERVING_HOST"] == f"{model}:8500"
-    dockerfile = (ROOT / folder(services[model]) / "Dockerfile").read_text()
-    assert "HEALTHCHECK" in dockerfile
+    assert "healthcheck" in services[model] or "HEALTHCHECK" in dockerfile(services[model])
 
 
-def folder(service: dict) -> str:
+def dockerfile(service: dict) -> str:
     build = service["build"]
-    return build if isinstance(build, str) else build["context"]
+    folder = build if isinstance(build, str) else build["context"]
+    return (ROOT / folder / "Dockerfile").read_text()
 
 
 def test_each_environment_name_is_real(services: dict) -> None:
-    for name in ("gateway", "gateway-embedded"):
+    for name in ("gateway", "gateway-embedded", "gateway-openvino"):
         assert set(services[name]["environment"]) <= GATEWAY
     assert set(services["model"]["environment"]) <= MODEL
 
@@ -62,6 +63,28 @@ def test_each_flag_of_the_embedded_server_is_real(services: dict) -> None:
         assert f'add("{argument.split("=")[0]}"' in main
 
 
+def test_each_flag_of_openvino_is_real_and_its_ports_are_those_asked(services: dict) -> None:
+    openvino = services["model-openvino"]
+    given = flags(openvino["command"])
+    assert set(given) <= set(OPENVINO_FLAGS)
+    assert given["port"] == "8500"
+    assert openvino["healthcheck"]["test"][-1].endswith(f":{given['rest_port']}/v2/health/ready")
+
+
+def test_only_the_model_without_words_has_its_labels_named(services: dict) -> None:
+    named = {
+        name: service["environment"]["GATEWAY_LABELS"]
+        for name, service in services.items()
+        if "GATEWAY_LABELS" in service.get("environment", {})
+    }
+    assert named == {"gateway-openvino": ",".join(labels())}
+
+
+def test_openvino_is_of_the_version_of_its_image_in_the_cluster(services: dict) -> None:
+    dockerfile = (ROOT / "kube-config/overlays/openvino/Dockerfile").read_text()
+    assert f"ARG OPENVINO_IMAGE={services['model-openvino']['image']}\n" in dockerfile
+
+
 def test_threads_equal_the_cpu_limit(services: dict) -> None:
     model = services["model"]
     assert model["environment"]["TFS_TENSORFLOW_INTRA_OP_PARALLELISM"] == str(int(model["cpus"]))
@@ -69,6 +92,8 @@ def test_threads_equal_the_cpu_limit(services: dict) -> None:
         f"--tensorflow_intra_op_parallelism={int(services['model-embedded']['cpus'])}"
         in (services["model-embedded"]["command"])
     )
+    openvino = services["model-openvino"]
+    assert threads(flags(openvino["command"])) == {str(int(openvino["cpus"]))}
 
 
 def test_hostile_pictures_do_not_fill_the_memory(services: dict) -> None:
@@ -110,5 +135,5 @@ def test_mounted_files_exist(services: dict) -> None:
         for volume in service.get("volumes", [])
     ]
     files = [ROOT / path for path in mounted if "/" in path]
-    assert len(files) == 5
+    assert len(files) == 6
     assert [file for file in files if not file.exists()] == []

@@ -3,6 +3,7 @@
 import os
 import re
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from machine import ROOT, output
@@ -10,7 +11,8 @@ from variables import MODEL
 
 from gateway.config import Settings
 
-FOLDERS = ["gateway", "model", "model/server"]
+OPENVINO = "kube-config/overlays/openvino"
+FOLDERS = ["gateway", "model", "model/server", OPENVINO]
 
 
 def dockerfile(folder: str) -> str:
@@ -36,12 +38,18 @@ def test_no_image_holds_a_secret(folder: str) -> None:
     assert not re.search(r"(?m)^(COPY|ADD) [^/]*(\.env|\.git|\.aws|\.ssh)", text)
 
 
-@pytest.mark.parametrize("folder", FOLDERS)
-def test_everything_copied_is_let_through_and_nothing_else(folder: str) -> None:
-    rules = (ROOT / folder / ".dockerignore").read_text().splitlines()
+@pytest.mark.parametrize(
+    ("context", "folders"),
+    [("gateway", ["gateway"]), ("model", ["model", OPENVINO]), ("model/server", ["model/server"])],
+)
+def test_everything_copied_is_let_through_and_nothing_else(
+    context: str, folders: list[str]
+) -> None:
+    rules = (ROOT / context / ".dockerignore").read_text().splitlines()
     allowed = {rule[1:] for rule in rules if rule.startswith("!")}
     copied = {
         name
+        for folder in folders
         for names in re.findall(
             r"^COPY (?!--from)(?:--chown=\S+ )?(.+) \S+$", dockerfile(folder), re.MULTILINE
         )
@@ -74,6 +82,25 @@ def test_the_model_image_serves_the_model_that_the_gateway_asks_for() -> None:
     versions = list((ROOT / "model" / name).glob("*/saved_model.pb"))
     assert versions
     assert all(version.parent.name.isdecimal() for version in versions)
+
+
+def test_the_version_that_openvino_serves_has_its_format() -> None:
+    folder = max((ROOT / "model" / Settings().model_name).iterdir(), key=lambda f: int(f.name))
+    root = ElementTree.parse(folder / "model.xml").getroot()
+    ports = {
+        layer.get("name"): layer.get("type")
+        for layer in root.iter("layer")
+        if layer.get("type") in ("Parameter", "Result")
+    }
+    assert ports == {"images": "Parameter", "probabilities": "Result", "in_domain": "Result"}
+    assert (folder / "model.bin").stat().st_size > 1_000_000
+    written = root.find("rt_info/info[@name='OpenVINO Runtime']").get("value").split("-")[0]
+    reads = re.search(r"^ARG OPENVINO_IMAGE=.+:([\d.]+)$", dockerfile(OPENVINO), re.MULTILINE)[1]
+    assert numbers(written) <= numbers(reads)
+
+
+def numbers(version: str) -> list[int]:
+    return [int(number) for number in version.split(".")]
 
 
 def test_serve_makes_flags_of_variables_and_leaves_no_shell_behind(tmp_path: Path) -> None:

@@ -10,7 +10,16 @@ import pytest
 import yaml
 from machine import ROOT
 from manifests import NAMES, OVERLAYS, Manifests, quantity, rendered, values
-from variables import GATEWAY, MODEL, bodies, memory_needed
+from variables import (
+    GATEWAY,
+    OPENVINO_FLAGS,
+    TF_SERVING_FLAGS,
+    bodies,
+    flags,
+    labels,
+    memory_needed,
+    threads,
+)
 
 from gateway.addresses import is_public
 from gateway.config import Settings
@@ -37,6 +46,21 @@ def environment(container: dict) -> dict[str, str]:
         ]
         for entry in container["env"]
     }
+
+
+def model_flags(manifests: Manifests) -> dict[str, str]:
+    """How the model server is started: by variables TFS_<FLAG>, or by words with $(VARIABLE)."""
+    container = manifests.container("model")
+    variables = environment(container)
+    if "args" not in container:
+        assert all(name.startswith("TFS_") for name in variables)
+        return {name.removeprefix("TFS_").lower(): value for name, value in variables.items()}
+    words = " ".join(container["args"])
+    assert set(re.findall(r"\$\((\w+)\)", words)) == set(variables)
+    return flags(
+        re.sub(r"\$\((\w+)\)", lambda match: variables[match[1]], word)
+        for word in container["args"]
+    )
 
 
 def settings(manifests: Manifests) -> Settings:
@@ -78,7 +102,7 @@ def test_pods_may_do_nothing(manifests: Manifests, name: str) -> None:
         "capabilities": {"drop": ["ALL"]},
     }
     user = f"{pod['securityContext']['runAsUser']}:{pod['securityContext']['runAsGroup']}"
-    assert f"\nUSER {user}\n" in (ROOT / name / "Dockerfile").read_text()
+    assert f"\nUSER {user}\n" in manifests.dockerfile(name)
 
 
 def test_pods_hold_no_token(manifests: Manifests, name: str) -> None:
@@ -102,16 +126,12 @@ def test_limits_and_requests(manifests: Manifests, name: str) -> None:
 def test_probes_and_ports(manifests: Manifests, name: str) -> None:
     container = manifests.container(name)
     ports = {port["name"]: port["containerPort"] for port in container["ports"]}
-    exposed = set(re.findall(r"\d+", re.search(r"EXPOSE (.+)", dockerfile(name)).group(1)))
+    exposed = set(re.findall(r"\d+", re.search(r"EXPOSE (.+)", manifests.dockerfile(name))[1]))
     assert {str(port) for port in ports.values()} == exposed
     for kind in ("startupProbe", "livenessProbe", "readinessProbe"):
         probe = container[kind]
         asked = probe.get("httpGet", {}).get("port") or probe["grpc"]["port"]
         assert asked in ports or asked in ports.values()
-
-
-def dockerfile(name: str) -> str:
-    return (ROOT / name / "Dockerfile").read_text()
 
 
 def test_the_gateway_is_ready_when_the_model_is_and_lives_without_it(manifests: Manifests) -> None:
@@ -121,9 +141,41 @@ def test_the_gateway_is_ready_when_the_model_is_and_lives_without_it(manifests: 
     assert container["startupProbe"]["httpGet"]["path"] == "/healthz"
 
 
-def test_the_grpc_probe_has_its_service(manifests: Manifests) -> None:
+@pytest.mark.parametrize("overlay", ["kind", "eks"])
+def test_the_grpc_probe_has_its_service(overlay: str) -> None:
+    manifests = rendered(overlay)
     assert "grpc" in manifests.container("model")["readinessProbe"]
-    assert "TFS_ENABLE_GRPC_HEALTHCHECK_SERVICE=true" in dockerfile("model")
+    assert "TFS_ENABLE_GRPC_HEALTHCHECK_SERVICE=true" in manifests.dockerfile("model")
+
+
+def test_openvino_is_asked_over_http_whether_the_model_is_there() -> None:
+    container = rendered("openvino").container("model")
+    paths = {"startup": "ready", "readiness": "ready", "liveness": "live"}
+    for kind, path in paths.items():
+        assert container[f"{kind}Probe"]["httpGet"]["path"] == f"/v2/health/{path}"
+
+
+def test_openvino_listens_where_it_is_asked_and_measured() -> None:
+    openvino = rendered("openvino")
+    given = model_flags(openvino)
+    ports = {p["name"]: str(p["containerPort"]) for p in openvino.container("model")["ports"]}
+    assert ports == {"grpc": given["port"], "metrics": given["rest_port"]}
+    annotations = openvino.pod("model")["metadata"]["annotations"]
+    assert annotations["prometheus.io/port"] == given["rest_port"]
+    assert annotations["prometheus.io/path"] == "/metrics"
+    assert given["metrics_enable"] == "true"
+
+
+def test_openvino_serves_the_model_that_its_image_holds_and_the_gateway_asks_for() -> None:
+    openvino = rendered("openvino")
+    given, name = model_flags(openvino), settings(openvino).model_name
+    assert given["model_name"] == name
+    assert f" {name} {given['model_path']}\n" in openvino.dockerfile("model")
+
+
+def test_only_the_model_without_words_has_its_labels_named(manifests: Manifests) -> None:
+    named = labels() if manifests is rendered("openvino") else ()
+    assert settings(manifests).labels == named
 
 
 def test_services_lead_to_their_pods_by_port_name(manifests: Manifests, name: str) -> None:
@@ -186,7 +238,8 @@ def test_an_update_takes_no_pod_away_before_the_next_is_ready(
 
 def test_each_environment_name_is_real(manifests: Manifests) -> None:
     assert set(environment(manifests.container("gateway"))) <= GATEWAY
-    assert set(environment(manifests.container("model"))) <= MODEL
+    known = OPENVINO_FLAGS if manifests is rendered("openvino") else TF_SERVING_FLAGS
+    assert set(model_flags(manifests)) <= set(known)
 
 
 def test_the_gateway_would_start_with_its_environment(manifests: Manifests) -> None:
@@ -195,11 +248,9 @@ def test_the_gateway_would_start_with_its_environment(manifests: Manifests) -> N
 
 def test_threads_equal_the_cpu_limit(manifests: Manifests) -> None:
     container = manifests.container("model")
-    variables = environment(container)
     limit = container["resources"]["limits"]["cpu"]
     assert re.fullmatch(r"[1-9]\d*", limit), "a fraction would be rounded up to a whole thread"
-    assert variables["TFS_TENSORFLOW_INTRA_OP_PARALLELISM"] == limit
-    assert variables["TFS_TENSORFLOW_INTER_OP_PARALLELISM"] == limit
+    assert threads(model_flags(manifests)) == {limit}
     workers = environment(manifests.container("gateway"))["WEB_CONCURRENCY"]
     assert workers == manifests.container("gateway")["resources"]["limits"]["cpu"]
 
@@ -243,7 +294,7 @@ def test_the_model_stops_when_no_gateway_knows_it(manifests: Manifests) -> None:
 
 def connection_age(manifests: Manifests) -> float:
     """Seconds; gRPC adds or takes up to a tenth."""
-    arguments = environment(manifests.container("model"))["TFS_GRPC_CHANNEL_ARGUMENTS"]
+    arguments = model_flags(manifests)["grpc_channel_arguments"]
     return int(re.fullmatch(r"grpc\.max_connection_age_ms=(\d+)", arguments).group(1)) / 1000
 
 

@@ -1,6 +1,9 @@
-"""What may stand in a container's environment, and what follows from it."""
+"""What may stand in a container's environment and command, and what follows from it."""
 
-from collections.abc import Mapping
+import json
+from collections.abc import Iterable, Mapping
+
+from machine import ROOT
 
 from gateway.config import Settings
 
@@ -24,8 +27,36 @@ enable_grpc_healthcheck_service enable_serialization_as_tensor_content
 """.split()
 MODEL = {f"TFS_{flag.upper()}" for flag in TF_SERVING_FLAGS}
 
+# src/cli_parser.cpp of OpenVINO Model Server, 2025: those that may concern one model
+OPENVINO_FLAGS = """
+port grpc_bind_address rest_port rest_bind_address grpc_workers grpc_max_threads grpc_memory_quota
+rest_workers log_level log_path grpc_channel_arguments file_system_poll_wait_seconds cache_dir
+metrics_enable metrics_list model_name model_path batch_size shape layout model_version_policy
+nireq target_device plugin_config
+""".split()
+
 BYTES_PER_PIXEL = 20  # 16 measured, with the worst: WebP with alpha
 WORKER_BYTES = 120_000_000
+
+
+def flags(command: Iterable[str]) -> dict[str, str]:
+    """The flags of a command, by their names; one without a value is true."""
+    pairs = (word.removeprefix("--").partition("=") for word in command)
+    return {name: value if equals else "true" for name, equals, value in pairs}
+
+
+def threads(flags: Mapping[str, str]) -> set[str]:
+    """How many a model server of either kind takes for a picture."""
+    if "plugin_config" in flags:
+        return {json.loads(flags["plugin_config"])["INFERENCE_NUM_THREADS"]}
+    return {flags[f"tensorflow_{kind}_op_parallelism"] for kind in ("intra", "inter")}
+
+
+def labels() -> tuple[str, ...]:
+    """What the newest version of the model tells apart, in its order."""
+    versions = (ROOT / "model" / Settings().model_name).glob("*/assets.extra/provenance.json")
+    newest = max(versions, key=lambda file: int(file.parts[-3]))
+    return tuple(json.loads(newest.read_text())["run"]["labels"])
 
 
 def bodies(environment: Mapping[str, str]) -> int:
