@@ -103,18 +103,46 @@ def numbers(version: str) -> list[int]:
     return [int(number) for number in version.split(".")]
 
 
-def test_serve_makes_flags_of_variables_and_leaves_no_shell_behind(tmp_path: Path) -> None:
-    server = tmp_path / "tensorflow_model_server"
+def serve(folder: Path, **environ: str) -> tuple[bool, list[str]]:
+    """Whether the server has taken the shell's place, and the flags that it was given."""
+    server = folder / "tensorflow_model_server"
     server.write_text('#!/bin/sh\necho $$\nprintf "%s\\n" "$@"\n')
     server.chmod(0o755)
-    environ = {
-        "PATH": f"{tmp_path}:{os.environ['PATH']}",
-        "TFS_PORT": "8500",
-        "TFS_MODEL_NAME": "$(touch pwned) `x` two words",
-        "OTHER_PORT": "1",
-    }
+    environ = {"PATH": f"{folder}:{os.environ['PATH']}", **environ}
     command = f"echo $$; exec {ROOT / 'model/serve.sh'} --version"
-    shell, process, *flags = output("sh", "-c", command, env=environ, cwd=tmp_path).splitlines()
-    assert flags == ["--model_name=$(touch pwned) `x` two words", "--port=8500", "--version"]
-    assert process == shell
+    shell, process, *given = output("sh", "-c", command, env=environ, cwd=folder).splitlines()
+    return shell == process, given
+
+
+def test_serve_makes_flags_of_variables_and_leaves_no_shell_behind(tmp_path: Path) -> None:
+    replaced, given = serve(
+        tmp_path,
+        TFS_MIXED_PRECISION="",
+        TFS_PORT="8500",
+        TFS_MODEL_NAME="$(touch pwned) `x` two words",
+        OTHER_PORT="1",
+    )
+    assert given == [
+        "--mixed_precision=",
+        "--model_name=$(touch pwned) `x` two words",
+        "--port=8500",
+        "--version",
+    ]
+    assert replaced
     assert not (tmp_path / "pwned").exists()
+
+
+@pytest.mark.parametrize(
+    ("processor", "given"),
+    [
+        ("fma avx2 avx512f avx512_bf16", ["--mixed_precision=bfloat16", "--version"]),
+        ("fma avx2 avx512f", ["--version"]),
+    ],
+)
+def test_serve_takes_bfloat16_where_the_processor_has_it(
+    tmp_path: Path, processor: str, given: list[str]
+) -> None:
+    grep = tmp_path / "grep"  # as if /proc/cpuinfo said so
+    grep.write_text(f'#!/bin/sh\necho "flags : {processor}" | /bin/grep "$1" "$2"\n')
+    grep.chmod(0o755)
+    assert serve(tmp_path) == (True, given)
