@@ -10,6 +10,7 @@ SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 own_folder = "" if SHARED_FOLDER in os.environ else tempfile.mkdtemp(prefix="gateway-metrics-")
 os.environ.setdefault(SHARED_FOLDER, own_folder)  # prometheus-client looks when it is imported
 
+from gunicorn.glogging import Logger  # noqa: E402
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
 from gateway import logs, memory  # noqa: E402
@@ -31,7 +32,14 @@ graceful_timeout = int(settings.request_timeout) + 5
 keepalive = 5
 preload_app = False  # a gRPC channel must not be inherited through a fork
 control_socket_disable = True  # it would be written into the home folder
-logconfig_dict = logs.CONFIG  # the application logs its requests itself
+logconfig_dict = logs.CONFIG
+
+
+class logger_class(Logger):
+    """The application logs its requests itself; gunicorn would prepare a line for each, too."""
+
+    def access(self, *_: object) -> None:
+        pass
 
 
 memory.configure()

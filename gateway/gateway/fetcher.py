@@ -2,20 +2,17 @@
 
 import contextlib
 import fnmatch
-import socket
-import threading
 import time
-from typing import Any
 from urllib.parse import urljoin
 
 import requests
 from requests.adapters import HTTPAdapter
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError
 from urllib3.util import Url, parse_url
 
 from gateway.addresses import IPAddress, is_public, resolve
 from gateway.config import Settings
+from gateway.connections import Cutter, PinnedAdapter
 from gateway.errors import (
     ImageTooLarge,
     InvalidRequest,
@@ -48,6 +45,7 @@ class Fetcher:
         self.settings = settings
         # So that nobody can point us at a victim as a cannon.
         self._turns = Shares(settings.max_per_source, "This source is asked for too much at once.")
+        self._cutter = Cutter()
 
     def download(self, url: str, deadline: float) -> bytes:
         """Fetch a URL, following at most three redirects, each checked as the first.
@@ -79,9 +77,12 @@ class Fetcher:
         """Answer the body, or where the source says it is."""
         self._check(source)
         address = self._address(source, deadline)
+        host, port = _host(source), _port(source)
+        tls_host = host if source.scheme == "https" else None
         with (
             self._turns.take(1, min(deadline, time.monotonic() + PATIENCE), address),
-            contextlib.closing(PinnedAdapter(source, address, deadline)) as adapter,
+            self._cutter.until(deadline) as watch,
+            contextlib.closing(PinnedAdapter(address, port, tls_host, watch)) as adapter,
         ):
             try:
                 return self._read(adapter, source, deadline)
@@ -145,64 +146,6 @@ class Fetcher:
                 if not is_public(address, self.settings.refused_networks):
                     raise SourceRefused(UNREACHABLE) from OSError(f"{address} is not public")
         return addresses[0]
-
-
-class PinnedAdapter(HTTPAdapter):
-    """Connects to one checked address, speaks to the host the URL names, and ends at the deadline.
-
-    A timeout in requests bounds a single wait; a source that sends a byte a
-    second never meets it. So the connection itself is cut when the time is up.
-    """
-
-    def __init__(self, source: Url, address: IPAddress, deadline: float) -> None:
-        super().__init__()
-        self._deadline = deadline
-        self._watches: list[tuple[threading.Timer, socket.socket]] = []
-        self._pool: HTTPConnectionPool
-        if source.scheme == "https":
-            self._pool = HTTPSConnectionPool(
-                str(address),
-                _port(source),
-                server_hostname=_host(source),
-                assert_hostname=_host(source),
-            )
-        else:
-            self._pool = HTTPConnectionPool(str(address), _port(source))
-        self._pool.ConnectionCls = self._watched(self._pool.ConnectionCls)
-
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
-        return self._pool
-
-    def close(self) -> None:
-        for timer, handle in self._watches:
-            timer.cancel()
-            timer.join()  # so that it cannot cut another connection that got this descriptor
-            handle.close()
-        self._pool.close()
-        super().close()
-
-    def _watched(self, connection_class: Any) -> Any:
-        watch = self._watch
-
-        class WatchedConnection(connection_class):  # type: ignore[misc]
-            def _new_conn(self) -> socket.socket:
-                connection: socket.socket = super()._new_conn()
-                watch(connection)
-                return connection
-
-        return WatchedConnection
-
-    def _watch(self, connection: socket.socket) -> None:
-        handle = connection.dup()  # TLS takes the descriptor of the original over
-        timer = threading.Timer(max(0.0, self._deadline - time.monotonic()), _cut, [handle])
-        timer.daemon = True
-        timer.start()
-        self._watches.append((timer, handle))
-
-
-def _cut(connection: socket.socket) -> None:
-    with contextlib.suppress(OSError):  # closed already
-        connection.shutdown(socket.SHUT_RDWR)
 
 
 def _parse(url: str) -> Url:

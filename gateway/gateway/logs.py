@@ -40,7 +40,6 @@ CONFIG: dict[str, Any] = {
     "root": {"level": "INFO", "handlers": ["output"]},
     "loggers": {
         "gunicorn.error": {"level": "INFO", "handlers": [], "propagate": True},
-        "gunicorn.access": {"level": "WARNING", "handlers": [], "propagate": True},
     },
 }
 
