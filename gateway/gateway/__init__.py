@@ -6,6 +6,7 @@ from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from gateway import errors, logs, telemetry, views
+from gateway.cache import Cache
 from gateway.classifier import Classifier
 from gateway.clients import Clients
 from gateway.config import Settings
@@ -27,6 +28,8 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics = Metrics()
+    entries = settings.cache_entries
+    cache = Cache(entries, settings.cache_seconds) if entries else None
     app.extensions["gateway"] = views.Gateway(
         settings=settings,
         clients=Clients(settings),
@@ -37,6 +40,7 @@ def create_app(settings: Settings | None = None) -> Flask:
             metrics,
             Shares(settings.max_in_flight, "Too many pictures are being fetched."),
             Shares(settings.max_image_pixels, "Too many large pictures are being decoded."),
+            cache,
         ),
         places=threading.BoundedSemaphore(settings.max_in_flight),
         metrics=metrics,

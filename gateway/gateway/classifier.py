@@ -1,5 +1,6 @@
 """From the pictures of a request to what the model says about them."""
 
+import hashlib
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +9,7 @@ from functools import partial
 
 import numpy as np
 
+from gateway.cache import Cache
 from gateway.config import Settings
 from gateway.errors import GatewayError, InvalidRequest, ModelFailed, forget_frames
 from gateway.fetcher import Fetcher
@@ -35,6 +37,7 @@ class Outcome:
     picture: Picture
     prediction: Prediction | None = None
     error: GatewayError | None = None
+    digest: bytes = b""  # of the picture's bytes, for the cache
     stages: list[Stage] = field(default_factory=list)
 
 
@@ -48,11 +51,14 @@ class Classifier:
     metrics: Metrics
     downloads: Shares  # at once
     pixels: Shares  # decoded at once
+    cache: Cache | None
 
     def classify(
         self, pictures: list[Picture], deadline: float, explain: bool = False, request_id: str = ""
     ) -> list[Outcome]:
         """Fetch the pictures side by side and ask the model once about all that could be read.
+
+        A picture that the cache knows is not asked about.
 
         Args:
             deadline: when to give up, on time.monotonic's clock.
@@ -85,24 +91,28 @@ class Classifier:
         if explain and not signature.explains:
             raise InvalidRequest("This model cannot explain its answers.")
         outcomes = [Outcome(picture) for picture in pictures]
-        read = partial(self._read, signature=signature, deadline=deadline)
+        read = partial(self._read, signature=signature, deadline=deadline, explain=explain)
         images = [image for image in _side_by_side(read, outcomes) if image is not None]
         if not images:
             return outcomes
-        asked = [outcome for outcome in outcomes if outcome.error is None]
+        asked = [outcome for outcome in outcomes if not (outcome.error or outcome.prediction)]
         began = time.monotonic()
         predictions = self.model.predict(
-            np.stack(images), signature, deadline, explain=explain, request_id=request_id
+            images, signature, deadline, explain=explain, request_id=request_id
         )
         stage = self._stage("predict", began)
         for outcome, prediction in zip(asked, predictions, strict=True):
             outcome.prediction = prediction
             outcome.stages.append(stage)
+            if self.cache is not None:
+                self.cache.keep(outcome.digest, explain, prediction)
         self.metrics.answered_by(self.settings.model_name, predictions[0].version)
         return outcomes
 
-    def _read(self, outcome: Outcome, signature: Signature, deadline: float) -> np.ndarray | None:
-        """Fetch and decode a picture; an error stays with it."""
+    def _read(
+        self, outcome: Outcome, signature: Signature, deadline: float, explain: bool
+    ) -> np.ndarray | None:
+        """Fetch and decode a picture; an error or a prediction from the cache stays with it."""
         most = self.settings.max_image_pixels
         reserve = partial(self.pixels.take, deadline=deadline)
         try:
@@ -113,6 +123,8 @@ class Classifier:
                     data = self.fetcher.download(outcome.picture.source, deadline)
                 self.metrics.received_bytes.inc(len(data))
                 outcome.stages.append(self._stage("fetch", began))
+                if self._recall(outcome, data, signature.version, explain):
+                    return None
                 began = time.monotonic()
                 image = preprocess(data, signature.size, most, reserve)
                 outcome.stages.append(self._stage("decode", began))
@@ -121,6 +133,16 @@ class Classifier:
             forget_frames(error)
             return None
         return image
+
+    def _recall(self, outcome: Outcome, data: bytes, version: int, explain: bool) -> bool:
+        """Whether there is a cache and it knows what this version said of the picture."""
+        if self.cache is None:
+            return False
+        outcome.digest = hashlib.sha256(data).digest()
+        outcome.prediction = self.cache.find(outcome.digest, version, explain)
+        found = outcome.prediction is not None
+        self.metrics.cache.labels("hit" if found else "miss").inc()
+        return found
 
     def _stage(self, name: str, began: float) -> Stage:
         stage = Stage(name, began, time.monotonic() - began)

@@ -74,6 +74,8 @@ class Settings:
     max_image_bytes: int = _setting(20_000_000, int)
     max_image_pixels: int = _setting(50_000_000, int)
     max_in_flight: int = _setting(16, int)  # pictures worked on at once, in each worker
+    cache_entries: int = _setting(0, int, least=0)  # answers kept in each worker; 0: none
+    cache_seconds: float = _setting(300.0, float)  # how long each may be repeated
     api_keys: tuple[str, ...] = _setting((), _words)  # none: nobody needs one
     rate_limit: str = _setting("", _rate)  # pictures of one client, like 60/minute; empty: any
     rate_limit_storage: str = _setting("memory://", str)  # where they are counted

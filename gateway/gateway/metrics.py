@@ -43,6 +43,9 @@ class Metrics:
         self.received_bytes = Counter(
             "gateway_received_bytes_total", "Pictures fetched or sent", registry=registry
         )
+        self.cache = Counter(
+            "gateway_cache_total", "Pictures looked up in the cache", ["result"], registry=registry
+        )
         self._model_info = Gauge(
             "gateway_model_info",
             "1 for the version that answered last",

@@ -3,6 +3,7 @@
 import json
 import threading
 import time
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from gateway.signatures import EXPLAIN, SERVING_DEFAULT, Prediction, Signature
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
+VERSION_SECONDS = 5.0  # how long a server may leave out the version before it is looked up again
 
 ERRORS: dict[grpc.StatusCode, tuple[type[GatewayError], str]] = {
     grpc.StatusCode.UNAVAILABLE: (ModelUnavailable, "The model server is away."),
@@ -68,6 +70,7 @@ class Model:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._signature: Signature | None = None
+        self._read_at = 0.0  # the signature, on time.monotonic's clock
 
     def signature(self, deadline: float) -> Signature:
         """What the model takes and gives; asked for once, and again when the version changes.
@@ -75,19 +78,21 @@ class Model:
         Raises:
             ModelUnavailable, ModelTimeout, ModelFailed
         """
-        if self._signature is None:
+        signature = self._signature
+        if signature is None:
             request = tf.GetModelMetadataRequest(
                 model_spec=self._spec(), metadata_field=["signature_def"]
             )
             response = self._call(
                 GET_MODEL_METADATA, request, tf.GetModelMetadataResponse, deadline
             )
-            self._signature = Signature.from_metadata(response, self._settings.labels)
-        return self._signature
+            signature = Signature.from_metadata(response, self._settings.labels)
+            self._signature, self._read_at = signature, time.monotonic()
+        return signature
 
     def predict(
         self,
-        images: np.ndarray,
+        images: Sequence[np.ndarray],
         signature: Signature,
         deadline: float,
         *,
@@ -97,7 +102,7 @@ class Model:
         """Ask the model about a batch.
 
         Args:
-            images: uint8 array [N, height, width, 3], RGB, of the signature's size.
+            images: N uint8 arrays [height, width, 3], RGB, of the signature's size.
             signature: what `signature()` gave.
             deadline: when to give up, on time.monotonic's clock.
             explain: ask for heat maps too.
@@ -111,13 +116,13 @@ class Model:
             ModelFailed: also when the signature is no longer the model's.
         """
         if signature.takes_float:
-            images = scale(images)
+            images = list(scale(np.stack(images)))
         tensor = tf.TensorProto(
             dtype=signature.dtype,
             tensor_shape=tf.TensorShapeProto(
-                dim=[tf.TensorShapeProto.Dim(size=size) for size in images.shape]
+                dim=[tf.TensorShapeProto.Dim(size=n) for n in (len(images), *images[0].shape)]
             ),
-            tensor_content=images.tobytes(),
+            tensor_content=b"".join(image.tobytes() for image in images),
         )
         request = tf.PredictRequest(
             model_spec=self._spec(EXPLAIN if explain else SERVING_DEFAULT),
@@ -125,12 +130,18 @@ class Model:
         )
         try:
             response = self._call(PREDICT, request, tf.PredictResponse, deadline, request_id)
-            if response.model_spec.version.value != signature.version:
+            if self._outdated(signature, response.model_spec.version.value):
                 self._signature = None
             return signature.read(response, len(images))
         except ModelFailed:
             self._signature = None
             raise
+
+    def _outdated(self, signature: Signature, version: int) -> bool:
+        """Whether an answer of this version, 0 if it names none, calls for another signature."""
+        if version:
+            return version != signature.version
+        return time.monotonic() - self._read_at > VERSION_SECONDS
 
     def available(self, deadline: float) -> None:
         """Return when the model can be asked.

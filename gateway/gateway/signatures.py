@@ -79,6 +79,8 @@ class Signature:
     def read(self, response: tf.PredictResponse, count: int) -> list[Prediction]:
         """Understand Predict's answer about `count` pictures.
 
+        OpenVINO Model Server does not say which version answered; then it is the signature's.
+
         Raises:
             ModelFailed: an output is missing, has another shape, or holds no probabilities.
         """
@@ -96,7 +98,7 @@ class Signature:
         heatmaps = _optional(outputs, HEATMAPS, (count, None, None))
         return [
             Prediction(
-                version=response.model_spec.version.value,
+                version=response.model_spec.version.value or self.version,
                 probabilities=dict(zip(labels[i], rows[i].tolist(), strict=True)),
                 in_domain=None if in_domain is None else float(in_domain[i]),
                 heatmap=None if heatmaps is None else heatmaps[i].tolist(),

@@ -69,6 +69,7 @@ class FakeServing:
         self.signatures = sports_signatures()
         self.outputs: dict[str, np.ndarray] | None = None  # None: cricket
         self.version = 1
+        self.names_version = True  # in Predict's answer; OpenVINO Model Server does not
         self.state = tf.ModelVersionStatus.AVAILABLE
         self.error: tuple[grpc.StatusCode, str] | None = None
         self.delay = 0.0  # seconds
@@ -115,7 +116,7 @@ class FakeServing:
             outputs["heatmaps"] = map_of_one.repeat(sent.tensor_shape.dim[0].size, axis=0)
         return tf.PredictResponse(
             outputs={name: tensor(values) for name, values in outputs.items()},
-            model_spec=self.spec(),
+            model_spec=self.spec() if self.names_version else None,
         )
 
     def get_model_metadata(self, _: object, context: grpc.ServicerContext):

@@ -29,6 +29,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "GATEWAY_REFUSED_NETWORKS": "192.0.2.0/24,2001:db8::/32",
         "GATEWAY_NAMESERVER": "[::1]:5353",
         "GATEWAY_MAX_PER_SOURCE": "2",
+        "GATEWAY_CACHE_ENTRIES": "1000",
+        "GATEWAY_CACHE_SECONDS": "60",
         "GATEWAY_API_KEYS": "one,two",
         "GATEWAY_RATE_LIMIT": "5/minute",
         "GATEWAY_RATE_LIMIT_STORAGE": "redis://redis:6379",
@@ -51,6 +53,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         refused_networks=(ip_network("192.0.2.0/24"), ip_network("2001:db8::/32")),
         nameserver=("::1", 5353),
         max_per_source=2,
+        cache_entries=1000,
+        cache_seconds=60.0,
         api_keys=("one", "two"),
         rate_limit="5/minute",
         rate_limit_storage="redis://redis:6379",
@@ -79,6 +83,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         ("GATEWAY_NAMESERVER", "1.1.1.1"),
         ("GATEWAY_RATE_LIMIT", "many"),
         ("GATEWAY_TRUSTED_PROXIES", "-1"),
+        ("GATEWAY_CACHE_ENTRIES", "-1"),
+        ("GATEWAY_CACHE_SECONDS", "0"),
     ],
 )
 def test_a_bad_value_stops_the_start_and_names_its_variable(variable: str, value: str) -> None:

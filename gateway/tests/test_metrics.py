@@ -2,6 +2,7 @@ import os
 import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,9 @@ from fake_serving import FakeServing
 from flask.testing import FlaskClient
 from picture_server import PictureServer
 from run_local import free_port, wait_until_ready
+
+from gateway import create_app
+from gateway.config import Settings
 
 GATEWAY = Path(__file__).parents[1]
 
@@ -36,6 +40,19 @@ def test_an_answer_is_counted_with_its_stages(client: FlaskClient, pictures: Pic
     assert found["gateway_received_bytes_total"] == len(pictures.routes["/picture.jpg"])
     assert found["gateway_in_flight"] == 0
     assert any(name.startswith("gateway_model_info{") for name in found)
+
+
+def test_hits_and_misses_are_counted_when_there_is_a_cache(
+    settings: Settings, client: FlaskClient, jpeg: bytes
+) -> None:
+    with_cache = create_app(replace(settings, cache_entries=10)).test_client()
+    for asked in (with_cache, client):
+        for _ in range(3):
+            asked.post("/predict", data=jpeg, content_type="image/jpeg")
+    found = scrape(with_cache)
+    assert found['gateway_cache_total{result="miss"}'] == 1
+    assert found['gateway_cache_total{result="hit"}'] == 2
+    assert not any(name.startswith("gateway_cache") for name in scrape(client))
 
 
 def test_a_refusal_is_counted_by_its_type(client: FlaskClient) -> None:

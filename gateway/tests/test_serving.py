@@ -79,6 +79,23 @@ def test_and_again_when_the_version_changes(ask, model: Model, serving: FakeServ
     assert model.signature(soon()).version == 2
 
 
+def test_an_answer_without_a_version_has_the_signatures(ask, serving: FakeServing) -> None:
+    serving.version, serving.names_version = 3, False
+    assert [ask()[0].version for _ in range(3)] == [3, 3, 3]
+    assert serving.metadata_calls == 1
+
+
+def test_which_is_read_again_after_some_seconds(
+    ask, serving: FakeServing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    serving.names_version = False
+    ask()
+    monkeypatch.setattr("gateway.serving.VERSION_SECONDS", 0.0)
+    serving.version = 2
+    ask()
+    assert ask()[0].version == 2
+
+
 def test_a_size_of_another_shape(model: Model, serving: FakeServing) -> None:
     serving.signatures = sports_signatures(150, 200)
     assert model.signature(soon()).size == (150, 200)
