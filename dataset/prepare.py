@@ -96,7 +96,7 @@ def prepare(folder: Path, base_weights: str, seed: int) -> list[Picture]:
         f"{len(pictures)} pictures: {len(unreadable)} unreadable, {len(twice)} near-duplicates, "
         f"{len(contradictory)} near-duplicates under two labels dropped; {len(kept)} kept"
     )
-    features = extract(TOWER, backbone(TOWER, base_weights), kept)[:, 0]
+    features = extract(TOWER, backbone(TOWER, base_weights), kept, mirrored=False)[:, 0]
     return split(kept, features, seed)
 
 

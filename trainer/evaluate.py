@@ -1,7 +1,7 @@
 """How good is a model on pictures it was not trained on?
 
     python trainer/evaluate.py --data FOLDER --manifest runs/first/manifest.csv \\
-        --saved-model model/sport-classification-model/2 --others FOLDER --card model/README.md
+        --saved-model model/sport-classification-model/3 --others FOLDER --card model/README.md
 
 A running service can be asked through its API, too (--server http://localhost:9696); with
 both, they have to agree. The card receives the numbers, and three plots beside it.

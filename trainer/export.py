@@ -78,7 +78,8 @@ class Classifier(tf.Module):
 
     def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         activations, similarity = self._seen(images)
-        return self._answer(tf.reduce_mean(activations, [1, 2]), similarity)
+        logits = tf.reduce_mean(activations, [1, 2])
+        return {**self._answer(logits, similarity), "labels": self._label(images)}
 
     def _explain(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         activations, similarity = self._seen(images)
@@ -87,7 +88,8 @@ class Classifier(tf.Module):
         heat = tf.nn.relu(tf.einsum("nhwc,nc->nhw", activations, top))
         highest = tf.reduce_max(heat, [1, 2], keepdims=True)
         heatmaps = tf.math.divide_no_nan(heat, highest)
-        return {**self._answer(logits, similarity), "heatmaps": heatmaps}
+        answer = self._answer(logits, similarity)
+        return {**answer, "labels": self._label(images), "heatmaps": heatmaps}
 
     def _seen(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Class activation maps [N, 8, 8, labels], whose means are logits (Zhou et al. 2016),
@@ -103,9 +105,12 @@ class Classifier(tf.Module):
         evidence = calibration.evidence(tf.reduce_logsumexp(logits, 1), similarity)
         return {
             "probabilities": tf.nn.softmax(logits / calibration.temperature),
-            "labels": tf.tile(tf.constant([self._labels]), [tf.shape(logits)[0], 1]),
             "in_domain": tf.sigmoid(evidence - calibration.threshold),
         }
+
+    def _label(self, images: tf.Tensor) -> tf.Tensor:
+        """The labels for each picture; they need no more of it than that it is one."""
+        return tf.tile(tf.constant([self._labels]), [tf.shape(images)[0], 1])
 
 
 def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
@@ -195,11 +200,6 @@ def calibrate(logits: np.ndarray, similarity: np.ndarray, classes: np.ndarray) -
     scaled = Calibration(temperature, scales[0], scales[1], threshold=0.0)
     threshold = np.quantile(scaled.evidence(energy, similarity), 1 - KEPT_SHARE)
     return replace(scaled, threshold=float(threshold))
-
-
-def moments(scores: np.ndarray) -> tuple[float, float]:
-    """Mean and spread."""
-    return float(scores.mean()), max(float(scores.std()), 1e-3)
 
 
 def freeze(run: run_folder.Run) -> Any:

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from data import Picture, read
 from PIL import Image
-from prepare import near_duplicates, perceptual_hash, table
+from prepare import main, near_duplicates, perceptual_hash, table
 
 PREPARE = Path(__file__).parents[2] / "dataset" / "prepare.py"
 
@@ -84,10 +84,7 @@ def test_the_table() -> None:
     assert "| karate | 2 | 1 |" in table(pictures)
 
 
-def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
-    run = subprocess.run(
-        [sys.executable, str(PREPARE), "--data", str(tmp_path)], capture_output=True, text=True
-    )
-    assert run.returncode == 1
-    assert run.stderr.splitlines()[-1].startswith("prepare.py: ")
-    assert "train.csv is missing" in run.stderr
+def test_a_folder_that_is_not_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sys.argv", ["prepare.py", "--data", str(tmp_path)])
+    with pytest.raises(SystemExit, match=r"^prepare\.py: .*train\.csv is missing"):
+        main()

@@ -2,6 +2,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import head
 import keras
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from data import DataError
-from export import ExportError, calibrate, export, halve
+from export import Calibration, Classifier, ExportError, calibrate, export, halve
 from processor import use_precision
 from scipy.special import softmax
 from tensorflow.core.protobuf import saved_model_pb2
@@ -97,6 +98,27 @@ def test_it_loads_the_way_tensorflow_serving_does(exported: Path) -> None:
             outputs = {name: info.name for name, info in definition.outputs.items()}
             feed = {definition.inputs["images"].name: np.zeros((1, 299, 299, 3), np.uint8)}
             assert session.run(outputs, feed)["probabilities"].shape == (1, 7)
+
+
+def test_labels_need_no_network() -> None:
+    """So that a server can take words from TensorFlow and numbers from elsewhere."""
+
+    @tf.function
+    def network(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        seen = tf.cast(images[:, :8, :8, :2], tf.float32)
+        return seen, tf.reduce_mean(seen, [1, 2, 3])
+
+    classifier = Classifier(network, ["a", "b"], Calibration(1.0, (0.0, 1.0), (0.0, 1.0), 0.0))
+    for signature in (classifier.serving_default, classifier.explain):
+        graph = signature.get_concrete_function().graph
+
+        def asks_network(output: str, graph: Any = graph) -> bool:
+            name = graph.structured_outputs[output].op.name
+            needed = tf.compat.v1.graph_util.extract_sub_graph(graph.as_graph_def(), [name])
+            return any(node.op.endswith("PartitionedCall") for node in needed.node)
+
+        assert asks_network("probabilities")
+        assert not asks_network("labels")
 
 
 def test_no_op_is_too_new_for_older_servers(exported: Path) -> None:

@@ -2,6 +2,7 @@
 
 import argparse
 import csv
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,18 +18,45 @@ from network import backbone
 TOWER = "efficientnet_lite2"
 
 
+@dataclass(frozen=True)
+class Data:
+    """Pictures, every third of them held out, and outliers under labels of their own."""
+
+    folder: Path
+    manifest: Path
+    outliers: Path
+
+    @property
+    def labels(self) -> list[str]:
+        return labels_of(read(self.folder)) + labels_of(read(self.outliers))
+
+
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("data") / "kaggle"
+def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
+    data = tmp_path_factory.mktemp("data")
+    folder, outliers = data / "kaggle", data / "others"
     write_dataset(folder, pictures_per_label=3, seed=3)
-    return folder
+    write_dataset(outliers, pictures_per_label=3, seed=9)
+    pictures = read(folder)
+    table = (outliers / "train.csv").read_text()
+    for label in labels_of(pictures):
+        table = table.replace(f",{label.title()}", f",not {label}")
+    (outliers / "train.csv").write_text(table)
+    marked = [
+        replace(picture, split="train" if i % 3 else "validation")
+        for i, picture in enumerate(pictures)
+    ]
+    write_manifest(data / "manifest.csv", marked, folder)
+    return Data(folder, data / "manifest.csv", outliers)
 
 
-def flags(data: Path, folder: Path, epochs: int, **others: object) -> argparse.Namespace:
+def flags(data: Data, folder: Path, epochs: int, **others: object) -> argparse.Namespace:
     options = {
         "tower": TOWER,
         "base-weights": "none",
-        "data": data,
+        "data": data.folder,
+        "manifest": data.manifest,
+        "outliers": data.outliers,
         "run-folder": folder,
         "epochs": epochs,
         "image-size": 48,
@@ -41,7 +69,7 @@ def flags(data: Path, folder: Path, epochs: int, **others: object) -> argparse.N
 
 
 @pytest.fixture(scope="module")
-def straight(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+def straight(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("straight")
     tune.tune(flags(data, folder, 2))
     return folder
@@ -52,7 +80,7 @@ def weights(folder: Path) -> list[np.ndarray]:
 
 
 def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    data: Path, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    data: Data, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     keep = tune.keep
 
@@ -71,14 +99,15 @@ def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
 
 
 def test_what_a_run_leaves(straight: Path) -> None:
-    log = csv.DictReader((straight / "log.csv").read_text().splitlines())
+    log = list(csv.DictReader((straight / "log.csv").read_text().splitlines()))
     assert [row["epoch"] for row in log] == ["0", "1"]
+    assert all(0 <= float(row["val_accuracy"]) <= 1 for row in log)
     assert list((straight / "tensorboard").rglob("events*"))
     assert [file.name for file in straight.glob("*.keras")] == ["epoch2.keras"]
 
 
 def test_the_first_layers_stay_as_they_were_and_the_last_do_not(
-    data: Path, straight: Path, tmp_path: Path
+    data: Data, straight: Path, tmp_path: Path
 ) -> None:
     keras.utils.set_random_seed(1)
     before = backbone(TOWER, "none")
@@ -89,33 +118,15 @@ def test_the_first_layers_stay_as_they_were_and_the_last_do_not(
         assert np.array_equal(given, expected) is same, name
 
 
-def test_a_teacher_that_knows_other_labels(data: Path, straight: Path) -> None:
-    labels = labels_of(read(data))
-    assert tune.load_teacher(straight, labels, 48).output_shape == (None, 7)
+def test_a_teacher_that_knows_other_labels(data: Data, straight: Path) -> None:
+    labels = data.labels
+    assert tune.load_teacher(straight, labels, 48).output_shape == (None, 14)
     for bad_labels, size in ((labels[::-1], 48), (labels, 96)):
         with pytest.raises(DataError, match="other labels or another --image-size"):
             tune.load_teacher(straight, bad_labels, size)
 
 
-def test_learning_from_a_teacher_with_outliers_and_a_manifest(
-    data: Path, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
-) -> None:
-    others = tmp_path_factory.mktemp("others") / "kaggle"
-    write_dataset(others, pictures_per_label=3, seed=9)
-    table = (others / "train.csv").read_text()
-    for label in labels_of(read(data)):
-        table = table.replace(f",{label.title()}", f",not {label}")
-    (others / "train.csv").write_text(table)
-    pictures = read(data)
-    manifest = tmp_path / "manifest.csv"
-    marked = [
-        type(p)(p.path, p.label, "validation" if i % 3 == 0 else "train")
-        for i, p in enumerate(pictures)
-    ]
-    write_manifest(manifest, marked, data)
-    options = {"manifest": manifest, "outliers": others}
-    teacher, pupil = tmp_path / "teacher", tmp_path / "pupil"
-    tune.tune(flags(data, teacher, 1, **options))
-    tune.tune(flags(data, pupil, 1, teacher=teacher, **options))
-    row = next(csv.DictReader((pupil / "log.csv").read_text().splitlines()))
+def test_learning_from_a_teacher(data: Data, straight: Path, tmp_path: Path) -> None:
+    tune.tune(flags(data, tmp_path, 1, teacher=straight))
+    row = next(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert 0 <= float(row["val_accuracy"]) <= 1
