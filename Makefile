@@ -1,5 +1,6 @@
 # make run    set up what is missing, start everything, answer for one picture, serve until Ctrl-C
 # make test   set up what is missing, run all tests
+# make bench  measure, beside its peers (SECTIONS="peers growth ..." for some)
 # make setup  set up what training and development need
 #
 # Settings go on the command line or into the environment:
@@ -13,7 +14,7 @@ PACKAGES := gateway client model/server trainer
 TESTED := $(PACKAGES) kube-config
 
 .DEFAULT_GOAL := help
-.PHONY: help run test setup lint format lock proto clean
+.PHONY: help run test bench setup lint format lock proto clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -7
@@ -52,6 +53,19 @@ $(VENV)/%/ready:
 	@if [ $* = gateway ]; then $(VENV)/gateway/bin/python $(PIP_INSTALL) --require-hashes \
 	    --requirement client/requirements.lock; $(VENV)/gateway/bin/python $(PIP_INSTALL) --no-deps \
 	    --editable client; fi
+	@touch $@
+
+# The peers that the benchmarks compare with, each with what it needs.
+PEERS := reference monolith litserve bentoml onnxruntime
+PEER_ENVIRONMENTS := $(PEERS:%=$(VENV)/bench-%/ready)
+
+bench: $(VENV)/gateway/ready $(VENV)/server/ready $(VENV)/dev/ready $(PEER_ENVIRONMENTS)
+	$(DEV)/python bench/run.py $(SECTIONS)
+
+$(PEER_ENVIRONMENTS): $(VENV)/bench-%/ready: bench/peers/%.txt $(VENV)/dev/ready
+	@echo "Setting up $(VENV)/bench-$* (once)"
+	@$(DEV)/uv venv --quiet --clear --python $(DEV)/python $(VENV)/bench-$*
+	@$(DEV)/uv pip install --quiet --python $(VENV)/bench-$*/bin/python --requirement $<
 	@touch $@
 
 # For whoever changes a dependency or the protocol.

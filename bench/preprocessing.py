@@ -10,23 +10,10 @@ import time
 from collections.abc import Callable
 
 import numpy as np
-from PIL import Image, ImageFilter
+from pictures import SIZES, photograph
+from PIL import Image
 
 from gateway.images import preprocess
-
-SIZES = {"0.2 Mpx": (500, 375), "2 Mpx": (1920, 1080), "12 Mpx": (4000, 3000)}
-
-
-def photograph(width: int, height: int) -> bytes:
-    """A JPEG with a photograph's mix of smooth areas and fine detail."""
-    rng = np.random.default_rng(7)
-    coarse = Image.fromarray(rng.integers(0, 256, (height // 50, width // 50, 3), np.uint8))
-    smooth = coarse.resize((width, height), Image.Resampling.BICUBIC)
-    grain = Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8))
-    grain = grain.filter(ImageFilter.GaussianBlur(1))
-    buffer = io.BytesIO()
-    Image.blend(smooth, grain, 0.2).save(buffer, "JPEG", quality=88)
-    return buffer.getvalue()
 
 
 def full_decode(data: bytes) -> np.ndarray:

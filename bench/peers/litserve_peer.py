@@ -1,0 +1,36 @@
+"""LitServe with batching, as its documentation shows it."""
+
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import litserve
+import numpy as np
+
+from model import Model, fetch
+
+
+class Classifier(litserve.LitAPI):
+    def setup(self, device):  # noqa: ARG002
+        self.model = Model()
+        self.pool = ThreadPoolExecutor(8)
+
+    def decode_request(self, request):
+        return request["url"]
+
+    def batch(self, urls):
+        return np.stack(list(self.pool.map(fetch, urls)))
+
+    def predict(self, images):
+        return self.model.labels(images)
+
+    def unbatch(self, labels):
+        return labels
+
+    def encode_response(self, label):
+        return {"label": label}
+
+
+if __name__ == "__main__":
+    api = Classifier(max_batch_size=8, batch_timeout=0.01)
+    server = litserve.LitServer(api, accelerator="cpu", workers_per_device=1, timeout=60)
+    server.run(port=int(sys.argv[1]), host="127.0.0.1", generate_client_file=False)

@@ -1,0 +1,79 @@
+"""Export the same weights as Keras itself would: float32, every BatchNorm in its place.
+
+    python bench/peers/plain.py FOLDER
+
+`images` float32 [N, 299, 299, 3] from -1 to 1 in, probabilities float32 [N, 7] out.
+"""
+
+import json
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT / "trainer"))
+from network import SIZE, TOWERS  # noqa: E402
+
+BASE_PATH = ROOT / "model/sport-classification-model"
+VERSION = max(BASE_PATH.iterdir(), key=lambda folder: int(folder.name))
+
+
+def head() -> tuple[np.ndarray, np.ndarray]:
+    """Kernel [F, 7] and bias [7] of the head in our SavedModel."""
+    loaded = tf.saved_model.load(str(VERSION)).signatures["explain"]
+    constants = {
+        node.name: tf.make_ndarray(node.attr["value"].tensor)
+        for function in loaded.graph.as_graph_def().library.function
+        for node in function.node_def
+        if node.op == "Const"
+    }
+    kernel = next(v for k, v in constants.items() if k.startswith("einsum/Einsum/ReadVariableOp"))
+    bias = next(v for k, v in constants.items() if k.startswith("add/ReadVariableOp"))
+    return kernel.reshape(-1, bias.size).astype(np.float32), bias.astype(np.float32)
+
+
+def main() -> None:
+    provenance = json.loads((VERSION / "assets.extra/provenance.json").read_text())
+    temperature = provenance["calibration"]["temperature"]
+    images = keras.Input((SIZE, SIZE, 3), name="images")
+    features = []
+    for name, tower in TOWERS.items():
+        network = tower.layers()
+        network.load_weights(ROOT / f"model/{name}_sports.weights.h5")
+        seen = (
+            images if tower.size == SIZE else keras.layers.Resizing(tower.size, tower.size)(images)
+        )
+        features.append(network(seen))
+    kernel, bias = head()
+    dense = keras.layers.Dense(bias.size, "softmax", name="head")
+    model = keras.Model(images, dense(keras.layers.Concatenate()(features)))
+    dense.set_weights([kernel / temperature, bias / temperature])
+    check(model)
+    folder = Path(sys.argv[1])
+    model.export(str(folder), verbose=False)
+    (folder.parent / "operations").write_text(str(operations(model)))
+
+
+def operations(model: keras.Model) -> int:
+    """Float operations for an image."""
+    one = tf.TensorSpec([1, SIZE, SIZE, 3], tf.float32)
+    traced = tf.function(model).get_concrete_function(one)
+    options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
+    options["output"] = "none"
+    return int(tf.compat.v1.profiler.profile(traced.graph, options=options).total_float_ops)
+
+
+def check(model: keras.Model) -> None:
+    """Refuse to go on when the two models disagree."""
+    given = np.random.default_rng(7).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    ours = tf.saved_model.load(str(VERSION)).signatures["serving_default"](images=given)
+    off = abs(model.predict_on_batch(given / 127.5 - 1) - ours["probabilities"].numpy()).max()
+    if off > 0.005:
+        sys.exit(f"plain.py: probabilities are off by {off:.4f}")
+
+
+if __name__ == "__main__":
+    main()
