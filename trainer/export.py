@@ -33,7 +33,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
 MODEL_NAME = "sport-classification-model"
 DESTINATION = Path(__file__).resolve().parents[1] / "model" / MODEL_NAME
-WARM_UP_BATCH_SIZES = (1, 2, 4, 8, 16, 32)
+WARM_UP_BATCH_SIZES = (1, 2, 4, 8, 16)
 KEPT_SHARE = 0.97  # of held-out pictures that in_domain puts at 0.5 or above
 NEIGHBOUR = 10
 TOLERANCE = 1e-3  # of a probability
