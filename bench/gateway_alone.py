@@ -81,25 +81,20 @@ def measure(source: Source, seconds: float, rounds: int) -> Measured:
                 for clients in CLIENTS:
                     cost = _cost(each, small, clients, seconds / 2)
                     measured.growth.setdefault((workers, clients), []).append(cost)
-        measured.megabytes = max(_worker(running[1]).memory_info().rss / 1e6, 0)
+        measured.megabytes = _worker(running[1]).memory_info().rss / 1e6
     return measured
 
 
 def _cost(running: Running, pictures: list[str], clients: int, seconds: float) -> Cost:
     master = running.processes[-1]
-    before, stages_before = _seconds(master), _stages(running)
+    before, stages_before = services.processor_seconds(master), _stages(running)
     load = closed(running.url, pictures, clients, seconds)
-    after, stages_after = _seconds(master), _stages(running)
+    after, stages_after = services.processor_seconds(master), _stages(running)
     if load.errors or load.refused:
         raise RuntimeError(f"{load.errors} errors, {len(load.refused)} refused")
     count = len(load.accepted)
     stages = {name: 1000 * (stages_after[name] - stages_before[name]) / count for name in STAGES}
     return Cost(load.rate, 1000 * (after - before) / count, stages)
-
-
-def _seconds(process: psutil.Process) -> float:
-    family = (process, *process.children())
-    return sum(sum(member.cpu_times()[:2]) for member in family)
 
 
 def _stages(running: Running) -> dict[str, float]:

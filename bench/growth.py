@@ -1,9 +1,11 @@
 """How the service behaves as more is asked of it, and how near its engine's own speed it comes."""
 
 import contextlib
+import os
 from dataclasses import dataclass, field
 from statistics import median
 
+import psutil
 import services
 from alone import BATCHES, Way, started
 from load import Load, closed, opened
@@ -27,19 +29,21 @@ class Growth:
         places: GATEWAY_MAX_IN_FLIGHT that lets a picture wait for WAIT.
         opened: loads by the share of saturation, with these places.
         shares: the service's answers a second to its engine's own images a second, by engine.
+        spent: shares of all processors' time that each part took meanwhile, by engine.
     """
 
     closed: dict[int, Load] = field(default_factory=dict)
     places: int = 0
     opened: dict[float, Load] = field(default_factory=dict)
     shares: dict[str, list[float]] = field(default_factory=dict)
+    spent: dict[str, dict[str, float]] = field(default_factory=dict)
 
 
 def measure(source: Source, seconds: float, rounds: int) -> Growth:
     pictures = source.urls["500 px"]
     growth = Growth()
     for engine in ENGINES:
-        growth.shares[engine] = _shares(pictures, engine, seconds, rounds)
+        _saturate(growth, source, engine, seconds, rounds)
     with services.started(services.ours("", "auto"), pictures[0]) as running:
         for clients in CLIENTS:
             growth.closed[clients] = closed(running.url, pictures, clients, seconds)
@@ -53,18 +57,38 @@ def measure(source: Source, seconds: float, rounds: int) -> Growth:
     return growth
 
 
-def _shares(pictures: list[str], name: str, seconds: float, rounds: int) -> list[float]:
+def _saturate(growth: Growth, source: Source, name: str, seconds: float, rounds: int) -> None:
     """Service and bare engine in turns."""
+    pictures = source.urls["500 px"]
     service = services.ours("", name, **services.WIDE)
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(services.started(service, pictures[0]))
         engine = stack.enter_context(started(Way(name, f"engine {name}")))
         closed(running.url, pictures, 8, 2)  # warms up
-        shares = []
+        loads, shares, spent = Load(), [], dict.fromkeys(_spent(running, source), 0.0)
         for _ in range(rounds):
             best = max(engine.rate(batch, seconds / 2) for batch in BATCHES)
-            shares.append(closed(running.url, pictures, SATURATED, seconds).rate / best)
-    return shares
+            before = _spent(running, source)
+            load = closed(running.url, pictures, SATURATED, seconds)
+            for part, after in _spent(running, source).items():
+                spent[part] += after - before[part]
+            loads += load
+            shares.append(load.rate / best)
+    growth.shares[name] = shares
+    whole = loads.seconds * (os.cpu_count() or 1)
+    growth.spent[name] = {part: seconds / whole for part, seconds in spent.items()}
+
+
+def _spent(running: services.Running, source: Source) -> dict[str, float]:
+    """Seconds of processor time that each part has taken so far."""
+    server, gateway = running.processes
+    own = psutil.Process().cpu_times()
+    return {
+        "model server": services.processor_seconds(server),
+        "gateway": services.processor_seconds(gateway),
+        "load generator": own.user + own.system,
+        "pictures' server": services.processor_seconds(psutil.Process(source.pid)),
+    }
 
 
 def text(growth: Growth) -> str:
@@ -73,9 +97,14 @@ def text(growth: Growth) -> str:
     rows = [(clients, *_row(load)) for clients, load in growth.closed.items()]
     arrivals = [(f"{share:.0%}", *_row(load)) for share, load in growth.opened.items()]
     shares = [
-        (engine, f"{median(each):.0%} ({min(each):.0%} to {max(each):.0%})")
+        (
+            engine,
+            f"{median(each):.0%} ({min(each):.0%} to {max(each):.0%})",
+            *(f"{spent:.0%}" for spent in growth.spent[engine].values()),
+        )
         for engine, each in growth.shares.items()
     ]
+    parts = next(iter(growth.spent.values()))
     return "\n\n".join(
         [
             "## Growth",
@@ -86,8 +115,9 @@ def text(growth: Growth) -> str:
             f"can serve in {WAIT} s.",
             table(("of saturation", *head[1:]), arrivals),
             f"Answers a second with {SATURATED} clients, to the images a second that the engine "
-            "alone computes at its best batch size, in turns:",
-            table(("engine", "share"), shares),
+            "alone computes at its best batch size, in turns; and who had the processors' time "
+            "meanwhile:",
+            table(("engine", "share", *parts), shares),
         ]
     )
 

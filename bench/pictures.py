@@ -34,9 +34,10 @@ def photograph(width: int, height: int, seed: int = 7) -> bytes:
 
 
 class Source:
-    """URLs of the pictures by size."""
+    """URLs of the pictures by size, and the process that serves them."""
 
-    def __init__(self, port: int) -> None:
+    def __init__(self, port: int, pid: int) -> None:
+        self.pid = pid
         self.urls = {
             size: [f"http://127.0.0.1:{port}/{number}/{index}.jpg" for index in range(COUNT)]
             for number, size in enumerate(SIZES)
@@ -49,7 +50,7 @@ def source() -> Iterator[Source]:
     port = run_local.free_port()
     server = subprocess.Popen([sys.executable, __file__, str(port)])
     try:
-        source = Source(port)
+        source = Source(port, server.pid)
         for url in itertools.chain.from_iterable(source.urls.values()):
             while True:
                 with contextlib.suppress(requests.ConnectionError):

@@ -87,21 +87,24 @@ class Running:
     ready: float
     processes: list[psutil.Process]
 
-    def _family(self) -> list[psutil.Process]:
-        return [
-            member
-            for process in self.processes
-            for member in (process, *process.children(recursive=True))
-        ]
-
     def megabytes(self) -> float:
         """Memory of all processes, what they share counted once (PSS)."""
-        return sum(member.memory_full_info().pss for member in self._family()) / 1e6
+        members = [member for process in self.processes for member in family(process)]
+        return sum(member.memory_full_info().pss for member in members) / 1e6
 
     def processor_seconds(self) -> float:
         """That all processes have used."""
-        times = [member.cpu_times() for member in self._family()]
-        return sum(each.user + each.system for each in times)
+        return sum(map(processor_seconds, self.processes))
+
+
+def family(process: psutil.Process) -> list[psutil.Process]:
+    return [process, *process.children(recursive=True)]
+
+
+def processor_seconds(process: psutil.Process) -> float:
+    """That it and its children have used."""
+    times = [member.cpu_times() for member in family(process)]
+    return sum(each.user + each.system for each in times)
 
 
 def ours(name: str, engine: str, **settings: str) -> Service:
