@@ -110,14 +110,15 @@ class Fetcher:
             raise SourceFailed("The source broke the transfer.")
         if len(length) > MAX_DIGITS or int(length) > limit:
             raise too_large
-        body = bytearray()
+        chunks, size = [], 0
         while chunk := response.raw.read1(CHUNK):
-            body += chunk
-            if len(body) > limit:
+            chunks.append(chunk)
+            size += len(chunk)
+            if size > limit:
                 raise too_large
             _left(deadline)
         _left(deadline)  # a connection cut at the deadline looks like the end of the body
-        return bytes(body)
+        return b"".join(chunks)
 
     def _check(self, source: Url) -> None:
         settings = self.settings
