@@ -3,8 +3,8 @@
 import ctypes
 from typing import Any
 
-M_TRIM_THRESHOLD, M_MMAP_THRESHOLD, M_ARENA_MAX = -1, -3, -8  # malloc.h
-LARGE = 8 << 20  # bytes; what smaller pictures take is kept for the next one, until `trim`
+M_MMAP_THRESHOLD, M_ARENA_MAX = -3, -8  # malloc.h
+LARGE = 1 << 20  # bytes
 
 
 def _libc(name: str) -> Any:
@@ -12,9 +12,8 @@ def _libc(name: str) -> Any:
 
 
 def configure() -> None:
-    """Give a large picture's memory back as soon as it is freed, whichever thread decoded it."""
+    """Give a picture's memory back as soon as it is freed, whichever thread decoded it."""
     _libc("mallopt")(M_MMAP_THRESHOLD, LARGE)
-    _libc("mallopt")(M_TRIM_THRESHOLD, 2 * LARGE)
     _libc("mallopt")(M_ARENA_MAX, 2)
 
 
