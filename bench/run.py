@@ -2,7 +2,7 @@
 
     python bench/run.py [peers] [gateway] [model] [growth] [--seconds 4] [--rounds 3]
 
-Without names, all of them: about a quarter of an hour on two cores. RESULTS.md is only written by a
+Without names, all of them: about 25 minutes on two cores. RESULTS.md is only written by a
 run of all, so that its figures are of one run.
 """
 
