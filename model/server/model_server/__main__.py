@@ -42,7 +42,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         "--engine",
         choices=("auto", *engines.ENGINES),
         default="auto",
-        help="what computes; auto takes the fastest that keeps float32 or bfloat16",
+        help="what computes; auto takes OpenVINO where there is AVX2, and never int8",
     )
     add(
         "--mixed_precision",

@@ -113,7 +113,7 @@ Engine = Callable[[Part], Infer]
 
 
 def choose(wanted: str, flags: set[str]) -> str:
-    """Settle "auto": OpenVINO where it was measured to be faster, on x86 with AVX2 or more.
+    """Settle "auto": OpenVINO on x86 with AVX2 or more, in float32 or bfloat16.
 
     Args:
         wanted: "auto" or one of ENGINES.
