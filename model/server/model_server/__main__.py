@@ -4,6 +4,7 @@ import argparse
 import logging
 import os
 import signal
+import socket
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -92,9 +93,7 @@ def main() -> None:
         on_available=lambda: healthy.set("", health_pb2.HealthCheckResponse.SERVING),
     )
     server, port = make_server(versions, healthy, flags.port)
-    stopping = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stopping.set())
+    signals = receive_signals(signal.SIGTERM, signal.SIGINT)
     watcher = threading.Thread(
         target=versions.watch, args=[flags.file_system_poll_wait_seconds], daemon=True
     )
@@ -102,7 +101,7 @@ def main() -> None:
     watcher.start()
     log.info("listening on port %d for model %s", port, flags.model_name)
 
-    stopping.wait()
+    signals.recv(1)
     log.info("stopping")
     healthy.enter_graceful_shutdown()
     versions.stop()
@@ -116,6 +115,20 @@ def read_batching(flags: argparse.Namespace) -> BatchingParameters | None:
         return None
     file = flags.batching_parameters_file
     return BatchingParameters.read(file) if file else BatchingParameters()
+
+
+def receive_signals(*numbers: signal.Signals) -> socket.socket:
+    """A socket with a byte for each signal that comes.
+
+    An Event would not do: the kernel may hand a signal to any of the libraries' threads, and
+    Python's main thread does not learn of that while it waits for a lock.
+    """
+    receiver, sender = socket.socketpair()
+    sender.setblocking(False)
+    signal.set_wakeup_fd(sender.detach())
+    for number in numbers:
+        signal.signal(number, lambda *_: None)
+    return receiver
 
 
 def make_server(

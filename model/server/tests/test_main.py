@@ -1,5 +1,6 @@
 """The server as a process: flags, log, signals."""
 
+import ctypes
 import re
 import shutil
 import signal
@@ -50,6 +51,17 @@ def test_a_request_in_flight_is_finished(models: Path, how: signal.Signals) -> N
     assert server.process.returncode == 0
     assert "stopping" in output
     assert "Traceback" not in output
+
+
+def test_a_signal_that_the_kernel_hands_to_another_thread(models: Path) -> None:
+    server = Server(f"--model_base_path={models}")
+    server.wait_for("version 2 available")
+    process = server.process.pid
+    threads = [int(thread.name) for thread in Path(f"/proc/{process}/task").iterdir()]
+    other = next(thread for thread in threads if thread != process)
+    ctypes.CDLL(None).tgkill(process, other, signal.SIGTERM)
+    assert "stopping" in server.finish()
+    assert server.process.returncode == 0
 
 
 def test_stopping_while_a_version_is_loaded(models: Path, tmp_path: Path) -> None:
