@@ -1,4 +1,4 @@
-"""Connections that lead to one checked address and end when their time is up."""
+"""Connections to sources: to one checked address, cut off in time, kept for the next picture."""
 
 import contextlib
 import functools
@@ -6,15 +6,19 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from http.client import HTTPException
 
-from requests import adapters
+import certifi
+from urllib3 import HTTPResponse
 from urllib3.connection import HTTPConnection, HTTPSConnection
-from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.util.ssl_ import create_urllib3_context
 
 from gateway.addresses import IPAddress
+
+MAX_KEPT = 32
+KEPT_SECONDS = 5.0  # less than most servers wait for another request
 
 Watch = Callable[[socket.socket], None]
 
@@ -22,7 +26,7 @@ Watch = Callable[[socket.socket], None]
 class Cutter:
     """Cuts connections off at their deadlines, all from one thread that ends when none is left.
 
-    A timeout in requests bounds a single wait; a source that sends a byte a second never meets it.
+    A socket's timeout bounds a single wait; a source that sends a byte a second never meets it.
     """
 
     def __init__(self) -> None:
@@ -41,7 +45,8 @@ class Cutter:
         handles: list[socket.socket] = []
 
         def watch(connection: socket.socket) -> None:
-            handles.append(connection.dup())  # TLS takes the descriptor of the original over
+            # Of its own, for TLS takes the descriptor of the original over.
+            handles.append(socket.fromfd(connection.fileno(), connection.family, connection.type))
             self._add(handles[-1], deadline)
 
         try:
@@ -74,64 +79,157 @@ class Cutter:
             self._thread = None
 
 
+class _Connection(HTTPConnection):
+    """Has its socket watched as soon as it is there, before TLS."""
+
+    watch: Watch
+
+    def _new_conn(self) -> socket.socket:
+        connection = super()._new_conn()
+        self.watch(connection)
+        return connection
+
+
+class _TLSConnection(_Connection, HTTPSConnection):
+    pass
+
+
+@dataclass(frozen=True)
+class Peer:
+    """Whom a connection leads to.
+
+    Attributes:
+        host: as the URL names it.
+        address: one that the host has, checked.
+        port: there.
+        tls: whether the host has to show its certificate.
+    """
+
+    host: str
+    address: IPAddress
+    port: int
+    tls: bool
+
+
+@dataclass(eq=False)
+class _Kept:
+    connection: _Connection
+    peer: Peer
+    since: float
+
+
+class Connections:
+    """Asks sources, and keeps connections that can take another request for a while."""
+
+    def __init__(self) -> None:
+        self._cutter = Cutter()
+        self._kept: list[_Kept] = []  # the newest is the last
+        self._lock = threading.Lock()
+
+    @contextlib.contextmanager
+    def get(
+        self, peer: Peer, target: str, headers: Mapping[str, str], deadline: float
+    ) -> Iterator[HTTPResponse]:
+        """Send a GET request; the body of the answer is there to be read in the context.
+
+        Args:
+            target: path and query.
+            headers: `Host` among them.
+            deadline: when to cut the connection off, on time.monotonic's clock.
+
+        Raises:
+            HTTPError, HTTPException, OSError: as urllib3 and http.client put it.
+        """
+        drained = False
+        with self._cutter.until(deadline) as watch:
+            connection, response = self._ask(peer, target, headers, deadline, watch)
+            try:
+                yield response
+                drained = response.closed  # nothing of the body is left to read
+            finally:
+                response.close()
+                if not drained:
+                    connection.close()
+        if drained and connection.sock:  # unless the source wanted it closed
+            self._keep(connection, peer)
+
+    def __del__(self) -> None:
+        for kept in self._kept:
+            kept.connection.close()
+
+    def _ask(
+        self, peer: Peer, target: str, headers: Mapping[str, str], deadline: float, watch: Watch
+    ) -> tuple[_Connection, HTTPResponse]:
+        if kept := self._take(peer):
+            with contextlib.suppress(HTTPException, OSError):  # the source has just ended it
+                return kept, _exchange(kept, target, headers, deadline, watch)
+        connection = _connection(peer)
+        return connection, _exchange(connection, target, headers, deadline, watch)
+
+    def _take(self, peer: Peer) -> _Connection | None:
+        """The newest that leads there, if it still stands; old ones are closed."""
+        with self._lock:
+            oldest = time.monotonic() - KEPT_SECONDS
+            old = [kept for kept in self._kept if kept.since < oldest]
+            del self._kept[: len(old)]
+            found = next((kept for kept in reversed(self._kept) if kept.peer == peer), None)
+            if found:
+                self._kept.remove(found)
+        for kept in old:
+            kept.connection.close()
+        if found and not found.connection.is_connected:  # or has something unasked to say
+            found.connection.close()
+            return None
+        return found.connection if found else None
+
+    def _keep(self, connection: _Connection, peer: Peer) -> None:
+        with self._lock:
+            self._kept.append(_Kept(connection, peer, time.monotonic()))
+            surplus = self._kept[:-MAX_KEPT]
+            del self._kept[:-MAX_KEPT]
+        for kept in surplus:
+            kept.connection.close()
+
+
+def _exchange(
+    connection: _Connection,
+    target: str,
+    headers: Mapping[str, str],
+    deadline: float,
+    watch: Watch,
+) -> HTTPResponse:
+    connection.watch = watch
+    if connection.sock is not None:
+        watch(connection.sock)
+    try:
+        connection.timeout = deadline - time.monotonic()
+        if connection.timeout <= 0:
+            raise TimeoutError
+        connection.request(
+            "GET", target, headers=headers, preload_content=False, decode_content=False
+        )
+        return connection.getresponse()
+    except BaseException:
+        connection.close()
+        raise
+
+
+def _connection(peer: Peer) -> _Connection:
+    address = str(peer.address)
+    if not peer.tls:
+        return _Connection(address, peer.port)
+    return _TLSConnection(
+        address,
+        peer.port,
+        ssl_context=_trusting(certifi.where()),
+        server_hostname=peer.host,
+        assert_hostname=peer.host,
+    )
+
+
 @functools.cache
 def _trusting(authorities: str) -> ssl.SSLContext:
     """Reading the authorities takes 20 ms, far more than all else in a download."""
     context = create_urllib3_context()  # verifies
     context.load_verify_locations(authorities)
     return context
-
-
-class PinnedAdapter(adapters.HTTPAdapter):
-    """Connects to one address, whatever host the request names."""
-
-    def __init__(self, address: IPAddress, port: int, tls_host: str | None, watch: Watch) -> None:
-        """
-        Args:
-            tls_host: whose certificate the other side has to show; None: no TLS.
-            watch: is told each connection as soon as it is there.
-        """
-        super().__init__()
-        self._pool: HTTPConnectionPool
-        if tls_host is None:
-            self._pool = HTTPConnectionPool(str(address), port, watch=watch)
-            self._pool.ConnectionCls = _Connection
-        else:
-            self._pool = HTTPSConnectionPool(
-                str(address),
-                port,
-                ssl_context=_trusting(adapters.DEFAULT_CA_BUNDLE_PATH),
-                server_hostname=tls_host,
-                assert_hostname=tls_host,
-                watch=watch,
-            )
-            self._pool.ConnectionCls = _TLSConnection
-
-    def get_connection_with_tls_context(self, *_: Any, **__: Any) -> HTTPConnectionPool:
-        return self._pool
-
-    def cert_verify(self, *_: Any) -> None:
-        """The pool's context verifies; requests would read the authorities again."""
-
-    def close(self) -> None:
-        self._pool.close()
-        super().close()
-
-
-class _Watched:
-    def __init__(self, *args: Any, watch: Watch, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._watch = watch
-
-    def _new_conn(self) -> socket.socket:
-        connection: socket.socket = super()._new_conn()  # type: ignore[misc]
-        self._watch(connection)
-        return connection
-
-
-class _Connection(_Watched, HTTPConnection):
-    """HTTP."""
-
-
-class _TLSConnection(_Watched, HTTPSConnection):
-    """HTTPS."""

@@ -1,18 +1,16 @@
 """From a stranger's URL to the bytes behind it, without being led anywhere else."""
 
-import contextlib
 import fnmatch
 import time
+from http.client import HTTPException
 from urllib.parse import urljoin
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3.exceptions import HTTPError, LocationParseError, NewConnectionError
+from urllib3 import HTTPResponse, exceptions
 from urllib3.util import Url, parse_url
 
 from gateway.addresses import IPAddress, is_public, resolve
 from gateway.config import Settings
-from gateway.connections import Cutter, PinnedAdapter
+from gateway.connections import Connections, Peer
 from gateway.errors import (
     ImageTooLarge,
     InvalidRequest,
@@ -33,6 +31,8 @@ HEADERS = {
     "Accept-Encoding": "identity",  # a body that grows when unpacked cannot be counted
     "User-Agent": "sports-gateway/0.1 (fetches one picture at a user's request)",
 }
+# What urllib3, http.client and ssl make of a source that fails.
+FAILURES = (exceptions.HTTPError, HTTPException, OSError, ValueError)
 # One text for a refused address and for one where nobody answers: the caller
 # must not be able to map our network by asking.
 UNREACHABLE = "The source cannot be reached."
@@ -45,7 +45,7 @@ class Fetcher:
         self.settings = settings
         # So that nobody can point us at a victim as a cannon.
         self._turns = Shares(settings.max_per_source, "This source is asked for too much at once.")
-        self._cutter = Cutter()
+        self._connections = Connections()
 
     def download(self, url: str, deadline: float) -> bytes:
         """Fetch a URL, following at most three redirects, each checked as the first.
@@ -77,32 +77,25 @@ class Fetcher:
         """Answer the body, or where the source says it is."""
         self._check(source)
         address = self._address(source, deadline)
-        host, port = _host(source), _port(source)
-        tls_host = host if source.scheme == "https" else None
-        with (
-            self._turns.take(1, min(deadline, time.monotonic() + PATIENCE), address),
-            self._cutter.until(deadline) as watch,
-            contextlib.closing(PinnedAdapter(address, port, tls_host, watch)) as adapter,
-        ):
+        peer = Peer(_host(source), address, _port(source), source.scheme == "https")
+        headers = {**HEADERS, "Host": source.netloc or ""}
+        turn = self._turns.take(1, min(deadline, time.monotonic() + PATIENCE), address)
+        with turn:
             try:
-                return self._read(adapter, source, deadline)
-            except (requests.RequestException, HTTPError) as error:
+                with self._connections.get(peer, source.request_uri, headers, deadline) as response:
+                    return self._read(response, source, deadline)
+            except FAILURES as error:
                 if time.monotonic() >= deadline:
                     raise SourceTimeout("The source took too long.") from error
                 raise _translate(error) from error
 
-    def _read(self, adapter: HTTPAdapter, source: Url, deadline: float) -> bytes | Url:
-        # No Session: it would read proxies from the environment, keep cookies
-        # and look at redirects by itself.
-        headers = {**HEADERS, "Host": source.netloc or ""}
-        request = requests.Request("GET", source.url, headers=headers).prepare()
-        with adapter.send(request, stream=True, timeout=_left(deadline)) as response:
-            if response.is_redirect:
-                return _follow(source, response.headers["Location"])
-            _check_answer(response)
-            return self._body(response, deadline)
+    def _read(self, response: HTTPResponse, source: Url, deadline: float) -> bytes | Url:
+        if location := response.get_redirect_location():
+            return _follow(source, location)
+        _check_answer(response)
+        return self._body(response, deadline)
 
-    def _body(self, response: requests.Response, deadline: float) -> bytes:
+    def _body(self, response: HTTPResponse, deadline: float) -> bytes:
         limit = self.settings.max_image_bytes
         too_large = ImageTooLarge(f"The picture is larger than {limit} bytes.")
         length = response.headers.get("Content-Length", "0")
@@ -111,7 +104,7 @@ class Fetcher:
         if len(length) > MAX_DIGITS or int(length) > limit:
             raise too_large
         chunks, size = [], 0
-        while chunk := response.raw.read1(CHUNK):
+        while chunk := response.read1(CHUNK):
             chunks.append(chunk)
             size += len(chunk)
             if size > limit:
@@ -156,7 +149,7 @@ def _parse(url: str) -> Url:
         raise InvalidRequest("The URL holds a character that no URL has.")
     try:
         source = parse_url(url)
-    except LocationParseError as error:
+    except exceptions.LocationParseError as error:
         raise InvalidRequest("That is not a URL.") from error
     if source.scheme is None or (source.scheme in PORTS and not source.host):
         raise InvalidRequest("That is not a URL; one starts with https:// and names a host.")
@@ -185,8 +178,8 @@ def _left(deadline: float) -> float:
     return left
 
 
-def _check_answer(response: requests.Response) -> None:
-    status = response.status_code
+def _check_answer(response: HTTPResponse) -> None:
+    status = response.status
     if 400 <= status < 500:
         raise SourceRefused(f"The source answered {status}.")
     if status != 200:
@@ -196,10 +189,9 @@ def _check_answer(response: requests.Response) -> None:
 
 
 def _translate(error: Exception) -> SourceRefused | SourceFailed | SourceTimeout:
-    """Say in our terms what requests or urllib3 ran into."""
-    if isinstance(error, requests.Timeout):
-        return SourceTimeout("The source took too long.")
-    reason = getattr(error.args[0] if error.args else None, "reason", None)
-    if isinstance(reason, NewConnectionError):
+    """Say in our terms what urllib3 or http.client ran into."""
+    if isinstance(error, exceptions.NewConnectionError):  # which is one of urllib3's timeouts
         return SourceRefused(UNREACHABLE)
+    if isinstance(error, (TimeoutError, exceptions.TimeoutError)):
+        return SourceTimeout("The source took too long.")
     return SourceFailed("The source broke the transfer.")

@@ -25,7 +25,8 @@ class PictureServer:
         self.routes: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
         self.seen: list[tuple[str, dict[str, str]]] = []
         self.peers: list[str] = []  # the addresses that were connected to
-        routes, seen, peers = self.routes, self.seen, self.peers
+        self.clients: list[tuple[str, int]] = []  # where each request came from
+        routes, seen, peers, clients = self.routes, self.seen, self.peers, self.clients
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -33,6 +34,7 @@ class PictureServer:
             def do_GET(self) -> None:
                 seen.append((self.path, dict(self.headers)))
                 peers.append(self.request.getsockname()[0])
+                clients.append(self.client_address)
                 route = routes.get(self.path)
                 with contextlib.suppress(OSError):  # the client may have had enough
                     if callable(route):
