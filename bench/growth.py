@@ -27,7 +27,7 @@ class Growth:
     Attributes:
         closed: loads by the number of clients, with the settings' defaults.
         places: GATEWAY_MAX_IN_FLIGHT that lets a picture wait for WAIT.
-        opened: loads by the share of saturation, with these places.
+        opened: loads by the share of saturation, which is measured before each, with these places.
         shares: the service's answers a second to its engine's own images a second, by engine.
         spent: shares of all processors' time that each part took meanwhile, by engine.
     """
@@ -44,16 +44,21 @@ def measure(source: Source, seconds: float, rounds: int) -> Growth:
     growth = Growth()
     for engine in ENGINES:
         _saturate(growth, source, engine, seconds, rounds)
-    with services.started(services.ours("", "auto"), pictures[0]) as running:
+    with contextlib.ExitStack() as stack:
+        whole = services.ours("", "auto")
+        running = stack.enter_context(services.started(whole, pictures[0]))
         for clients in CLIENTS:
             growth.closed[clients] = closed(running.url, pictures, clients, seconds)
-    saturation = max(load.rate for load in growth.closed.values())
-    growth.places = max(2, round(saturation * WAIT / WORKERS))
-    sized = services.ours("", "auto", GATEWAY_MAX_IN_FLIGHT=str(growth.places))
-    with services.started(sized, pictures[0]) as running:
-        closed(running.url, pictures, 8, 2)  # warms up
-        for share in SHARES:
-            growth.opened[share] = opened(running.url, pictures, share * saturation, 8 * seconds)
+        growth.places = max(2, round(growth.closed[SATURATED].rate * WAIT / WORKERS))
+        sized = services.ours("", "auto", GATEWAY_MAX_IN_FLIGHT=str(growth.places))
+        narrow = stack.enter_context(services.started(sized, pictures[0]))
+        closed(narrow.url, pictures, 8, 2)  # warms up
+        growth.opened = dict.fromkeys(SHARES, Load())
+        for seed in range(rounds):
+            saturation = closed(running.url, pictures, SATURATED, seconds).rate
+            for share in SHARES:
+                arrivals = opened(narrow.url, pictures, share * saturation, 4 * seconds, seed)
+                growth.opened[share] += arrivals
     return growth
 
 
@@ -112,7 +117,8 @@ def text(growth: Growth) -> str:
             "is refused waits for `Retry-After` and asks again.",
             table(("clients", *head[1:]), rows),
             f"Poisson arrivals, GATEWAY_MAX_IN_FLIGHT={growth.places}: as many places as the model "
-            f"can serve in {WAIT} s.",
+            f"can serve in {WAIT} s. Saturation is what {SATURATED} clients get, measured before "
+            "each.",
             table(("of saturation", *head[1:]), arrivals),
             f"Answers a second with {SATURATED} clients, to the images a second that the engine "
             "alone computes at its best batch size, in turns; and who had the processors' time "
