@@ -138,7 +138,7 @@ class Connections:
             deadline: when to cut the connection off, on time.monotonic's clock.
 
         Raises:
-            HTTPError, HTTPException, OSError: as urllib3 and http.client put it.
+            HTTPError, HTTPException, OSError, ValueError: as urllib3 and http.client put it.
         """
         drained = False
         with self._cutter.until(deadline) as watch:
