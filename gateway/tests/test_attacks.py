@@ -475,7 +475,10 @@ def test_22_a_proxy_in_the_environment(
 
 
 def test_23_nothing_that_is_logged_holds_a_line_of_its_own(
-    attack: Attack, outside: PictureServer, caplog: pytest.LogCaptureFixture
+    attack: Attack,
+    client: FlaskClient,
+    outside: PictureServer,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     def forged(handler) -> None:
         handler.wfile.write(
@@ -486,8 +489,10 @@ def test_23_nothing_that_is_logged_holds_a_line_of_its_own(
     with caplog.at_level(logging.DEBUG):
         check_refused(attack(outside.url("/forged")))
         attack("http://a\nlevel=forged/")
+        client.get("/a%0alevel=forged")
     lines = [ProcessorFormatter(**FORMAT).format(record) for record in caplog.records]
     assert sum("/predict" in line for line in lines) == 2
+    assert any("forged" in line for line in lines)
     assert all(len(line.splitlines()) == 1 for line in lines)
 
 
