@@ -1,14 +1,19 @@
+import ssl
 import time
 from collections.abc import Callable, Iterator
+from ipaddress import ip_address
+from pathlib import Path
 
+import certifi
 import pytest
+import trustme
 from drawings import encode, gradient
 from fake_serving import FakeServing
 from flask import Flask
 from flask.testing import FlaskClient
 from picture_server import PictureServer
 
-from gateway import create_app
+from gateway import create_app, fetcher
 from gateway.config import Settings
 
 
@@ -27,6 +32,23 @@ def serving() -> Iterator[FakeServing]:
 @pytest.fixture
 def pictures(jpeg: bytes) -> Iterator[PictureServer]:
     server = PictureServer()
+    server.routes["/picture.jpg"] = jpeg
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def secure_pictures(
+    jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[PictureServer]:
+    """An HTTPS server whose certificate names pictures.example alone, at a loopback address."""
+    authority = trustme.CA()
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("pictures.example").configure_cert(tls)
+    authority.cert_pem.write_to_path(tmp_path / "authority.pem")
+    monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "authority.pem"))
+    monkeypatch.setattr(fetcher, "resolve", lambda *_: [ip_address("127.0.0.1")])
+    server = PictureServer(tls)
     server.routes["/picture.jpg"] = jpeg
     yield server
     server.stop()
