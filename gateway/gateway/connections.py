@@ -142,7 +142,10 @@ class Connections:
         """
         drained = False
         with self._cutter.until(deadline) as watch:
-            connection, response = self._ask(peer, target, headers, deadline, watch)
+            exchange = functools.partial(
+                _exchange, target=target, headers=headers, deadline=deadline, watch=watch
+            )
+            connection, response = self._ask(peer, exchange)
             try:
                 yield response
                 drained = response.closed  # nothing of the body is left to read
@@ -158,13 +161,13 @@ class Connections:
             kept.connection.close()
 
     def _ask(
-        self, peer: Peer, target: str, headers: Mapping[str, str], deadline: float, watch: Watch
+        self, peer: Peer, exchange: Callable[[_Connection], HTTPResponse]
     ) -> tuple[_Connection, HTTPResponse]:
         if kept := self._take(peer):
             with contextlib.suppress(HTTPException, OSError):  # the source has just ended it
-                return kept, _exchange(kept, target, headers, deadline, watch)
+                return kept, exchange(kept)
         connection = _connection(peer)
-        return connection, _exchange(connection, target, headers, deadline, watch)
+        return connection, exchange(connection)
 
     def _take(self, peer: Peer) -> _Connection | None:
         """The newest that leads there, if it still stands; old ones are closed."""
@@ -177,10 +180,12 @@ class Connections:
                 self._kept.remove(found)
         for kept in old:
             kept.connection.close()
-        if found and not found.connection.is_connected:  # or has something unasked to say
-            found.connection.close()
+        if found is None:
             return None
-        return found.connection if found else None
+        if found.connection.is_connected:  # and has nothing unasked to say
+            return found.connection
+        found.connection.close()
+        return None
 
     def _keep(self, connection: _Connection, peer: Peer) -> None:
         with self._lock:

@@ -79,8 +79,7 @@ class Fetcher:
         address = self._address(source, deadline)
         peer = Peer(_host(source), address, _port(source), source.scheme == "https")
         headers = {**HEADERS, "Host": source.netloc or ""}
-        turn = self._turns.take(1, min(deadline, time.monotonic() + PATIENCE), address)
-        with turn:
+        with self._turns.take(1, min(deadline, time.monotonic() + PATIENCE), address):
             try:
                 with self._connections.get(peer, source.request_uri, headers, deadline) as response:
                     return self._read(response, source, deadline)
