@@ -115,8 +115,8 @@ def text(engines: dict[str, Engine]) -> str:
             "## The model alone",
             f"An image takes {operations / 1e9:.1f} GFLOP. The peak is what a product of matrices "
             f"of 2048 x 2048 reaches in TensorFlow: {told}. OpenVINO's seconds hold all that "
-            "the model server does before it answers, warm-up included; TensorFlow's one signature; "
-            "ONNX Runtime's the conversion.",
+            "the model server does before it answers, warm-up included; TensorFlow's one "
+            "signature; ONNX Runtime's the conversion.",
             table(head, rows),
         ]
     )
