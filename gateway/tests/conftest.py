@@ -7,11 +7,11 @@ from pathlib import Path
 import certifi
 import pytest
 import trustme
-from drawings import encode, gradient
-from fake_serving import FakeServing
 from flask import Flask
 from flask.testing import FlaskClient
-from picture_server import PictureServer
+from gateway_testing.drawings import encode, gradient
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.image_server import ImageServer
 
 from gateway import create_app, fetcher
 from gateway.config import Settings
@@ -30,36 +30,36 @@ def serving() -> Iterator[FakeServing]:
 
 
 @pytest.fixture
-def pictures(jpeg: bytes) -> Iterator[PictureServer]:
-    server = PictureServer()
-    server.routes["/picture.jpg"] = jpeg
+def image_server(jpeg: bytes) -> Iterator[ImageServer]:
+    server = ImageServer()
+    server.routes["/image.jpg"] = jpeg
     yield server
     server.stop()
 
 
 @pytest.fixture
-def secure_pictures(
+def tls_image_server(
     jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[PictureServer]:
-    """An HTTPS server whose certificate names pictures.example alone, at a loopback address."""
+) -> Iterator[ImageServer]:
+    """An HTTPS server whose certificate names images.example alone, at a loopback address."""
     authority = trustme.CA()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    authority.issue_cert("pictures.example").configure_cert(tls)
+    authority.issue_cert("images.example").configure_cert(tls)
     authority.cert_pem.write_to_path(tmp_path / "authority.pem")
     monkeypatch.setattr(certifi, "where", lambda: str(tmp_path / "authority.pem"))
     monkeypatch.setattr(fetcher, "resolve", lambda *_: [ip_address("127.0.0.1")])
-    server = PictureServer(tls)
-    server.routes["/picture.jpg"] = jpeg
+    server = ImageServer(tls)
+    server.routes["/image.jpg"] = jpeg
     yield server
     server.stop()
 
 
 @pytest.fixture
-def settings(serving: FakeServing, pictures: PictureServer) -> Settings:
+def settings(serving: FakeServing, image_server: ImageServer) -> Settings:
     return Settings(
         tf_serving_host=serving.host,
         allow_private_sources=True,
-        allowed_ports=(80, 443, pictures.port),
+        allowed_ports=(80, 443, image_server.port),
         fetch_timeout=1.0,
         request_timeout=3.0,
         max_image_bytes=1_000_000,

@@ -3,7 +3,7 @@ from collections.abc import Iterator
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 
 import pytest
-from name_server import NameServer
+from gateway_testing.name_server import NameServer
 
 from gateway.addresses import is_public, resolve
 
@@ -101,7 +101,7 @@ def look_up(name_server: NameServer, host: str, seconds: float = 5.0) -> list[st
 def test_both_families(name_server: NameServer) -> None:
     name_server.names["example.com"] = ["1.1.1.1", "2606:4700::1111", "1.0.0.1"]
     assert look_up(name_server, "Example.com") == ["1.1.1.1", "1.0.0.1", "2606:4700::1111"]
-    assert sorted(name_server.asked) == [("example.com", "A"), ("example.com", "AAAA")]
+    assert sorted(name_server.queries) == [("example.com", "A"), ("example.com", "AAAA")]
 
 
 def test_a_name_beyond_ascii(name_server: NameServer) -> None:
@@ -112,13 +112,13 @@ def test_a_name_beyond_ascii(name_server: NameServer) -> None:
 @pytest.mark.parametrize("host", ["1.1.1.1", "2606:4700::1111"])
 def test_an_address_is_not_looked_up(name_server: NameServer, host: str) -> None:
     assert look_up(name_server, host) == [host]
-    assert not name_server.asked
+    assert not name_server.queries
 
 
 @pytest.mark.parametrize("host", ["localhost", "LocalHost", "localhost.", "a.localhost"])
 def test_localhost_is_this_machine(name_server: NameServer, host: str) -> None:
     assert look_up(name_server, host) == ["127.0.0.1"]
-    assert not name_server.asked
+    assert not name_server.queries
 
 
 @pytest.mark.parametrize("host", ["2130706433", "0x7f000001", "0177.0.0.1", "127.1", "127.0.0.1."])

@@ -18,14 +18,14 @@ from functools import partial
 from ipaddress import ip_network
 
 import certifi
-import picture_server as behaviour
+import gateway_testing.image_server as behaviour
 import pytest
 import trustme
-from drawings import encode, gradient, png_header
 from flask import Flask
 from flask.testing import FlaskClient
-from name_server import NameServer
-from picture_server import PictureServer, answer, redirect
+from gateway_testing.drawings import encode, gradient, png_header
+from gateway_testing.image_server import ImageServer, answer, redirect
+from gateway_testing.name_server import NameServer
 from PIL import ExifTags, Image
 from structlog.stdlib import ProcessorFormatter
 from werkzeug.test import TestResponse
@@ -52,27 +52,27 @@ def name_server() -> Iterator[NameServer]:
 
 
 @pytest.fixture
-def outside(jpeg: bytes) -> Iterator[PictureServer]:
-    server = PictureServer(address=PUBLIC)
-    server.routes["/picture.jpg"] = jpeg
+def outside(jpeg: bytes) -> Iterator[ImageServer]:
+    server = ImageServer(address=PUBLIC)
+    server.routes["/image.jpg"] = jpeg
     yield server
     server.stop()
 
 
 @pytest.fixture
-def inside(outside: PictureServer) -> Iterator[PictureServer]:
+def inside(outside: ImageServer) -> Iterator[ImageServer]:
     """Something of ours at the same port, which must not hear of anything."""
-    server = PictureServer(address="127.0.0.1", port=outside.port)
+    server = ImageServer(address="127.0.0.1", port=outside.port)
     server.routes["/"] = SECRET
     yield server
     server.stop()
-    assert not server.seen
+    assert not server.requests
 
 
 @pytest.fixture
 def app(
     settings: Settings,
-    outside: PictureServer,
+    outside: ImageServer,
     name_server: NameServer,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[Flask]:
@@ -110,9 +110,9 @@ def check_unreachable(response: TestResponse) -> None:
     assert response.json["detail"] == UNREACHABLE
 
 
-def test_0_a_picture_out_there_is_fetched(attack: Attack, outside: PictureServer) -> None:
+def test_0_a_picture_out_there_is_fetched(attack: Attack, outside: ImageServer) -> None:
     for host in ("public.example", PUBLIC):
-        assert attack(outside.url("/picture.jpg", host)).json == "cricket"
+        assert attack(outside.url("/image.jpg", host)).json == "cricket"
 
 
 @pytest.mark.parametrize(
@@ -137,13 +137,13 @@ def test_1_other_schemes_are_refused_before_any_lookup(
     attack: Attack, name_server: NameServer, url: str
 ) -> None:
     check_refused(attack(url))
-    assert not name_server.asked
+    assert not name_server.queries
 
 
 @pytest.mark.parametrize(
     "host", ["127.0.0.1", "127.0.0.2", "localhost", "a.localhost", "[::1]", "0.0.0.0", "[::]", "0"]
 )
-def test_2_this_machine(attack: Attack, inside: PictureServer, host: str) -> None:
+def test_2_this_machine(attack: Attack, inside: ImageServer, host: str) -> None:
     check_unreachable(attack(inside.url("/", host)))
 
 
@@ -167,7 +167,7 @@ def test_2_this_machine(attack: Attack, inside: PictureServer, host: str) -> Non
         "%31%32%37.0.0.1",
     ],
 )
-def test_3_other_spellings_of_it(attack: Attack, inside: PictureServer, host: str) -> None:
+def test_3_other_spellings_of_it(attack: Attack, inside: ImageServer, host: str) -> None:
     check_refused(attack(inside.url("/", host)))
 
 
@@ -212,7 +212,7 @@ def test_6_ipv4_in_ipv6(attack: Attack, name_server: NameServer, host: str) -> N
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "10.0.0.1", "::1", "fd00::1"])
 def test_7_a_name_for_a_private_address(
-    attack: Attack, inside: PictureServer, name_server: NameServer, address: str
+    attack: Attack, inside: ImageServer, name_server: NameServer, address: str
 ) -> None:
     name_server.names["127.0.0.1.nip.example"] = [address]
     check_unreachable(attack(inside.url("/", "127.0.0.1.nip.example")))
@@ -221,24 +221,24 @@ def test_7_a_name_for_a_private_address(
 @pytest.mark.parametrize("private", ["127.0.0.1", "::1"])
 @pytest.mark.parametrize("first", [True, False])
 def test_8_a_name_for_a_public_and_a_private_address(
-    attack: Attack, inside: PictureServer, name_server: NameServer, private: str, first: bool
+    attack: Attack, inside: ImageServer, name_server: NameServer, private: str, first: bool
 ) -> None:
     name_server.names["both.example"] = [private, PUBLIC] if first else [PUBLIC, private]
     check_unreachable(attack(inside.url("/", "both.example")))
 
 
 def test_9_a_name_that_is_public_when_checked_and_private_afterwards(
-    attack: Attack, inside: PictureServer, outside: PictureServer, name_server: NameServer
+    attack: Attack, inside: ImageServer, outside: ImageServer, name_server: NameServer
 ) -> None:
     name_server.names["rebind.example"] = lambda times: [PUBLIC if times == 0 else "127.0.0.1"]
-    assert attack(outside.url("/picture.jpg", "rebind.example")).json == "cricket"
-    assert name_server.asked.count(("rebind.example", "A")) == 1
-    assert outside.peers == [PUBLIC]
-    check_unreachable(attack(outside.url("/picture.jpg", "rebind.example")))
+    assert attack(outside.url("/image.jpg", "rebind.example")).json == "cricket"
+    assert name_server.queries.count(("rebind.example", "A")) == 1
+    assert outside.local_addresses == [PUBLIC]
+    check_unreachable(attack(outside.url("/image.jpg", "rebind.example")))
 
 
 def test_9_also_over_a_redirect(
-    attack: Attack, inside: PictureServer, outside: PictureServer, name_server: NameServer
+    attack: Attack, inside: ImageServer, outside: ImageServer, name_server: NameServer
 ) -> None:
     name_server.names["rebind.example"] = lambda times: [PUBLIC if times == 0 else "127.0.0.1"]
     outside.routes["/away"] = redirect(outside.url("/", "rebind.example"))
@@ -265,8 +265,8 @@ def test_9_also_over_a_redirect(
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 def test_10_redirects(
     attack: Attack,
-    inside: PictureServer,
-    outside: PictureServer,
+    inside: ImageServer,
+    outside: ImageServer,
     name_server: NameServer,
     location: str,
     status: int,
@@ -275,7 +275,7 @@ def test_10_redirects(
     target = location.format(port=outside.port)
     outside.routes["/away"] = lambda handler: answer(handler, SECRET, status, Location=target)
     check_refused(attack(outside.url("/away")))
-    assert len(outside.seen) <= 4
+    assert len(outside.requests) <= 4
 
 
 @pytest.mark.parametrize(
@@ -285,7 +285,7 @@ def test_10_redirects(
         "http://127.0.0.1:{port}\\@public.example/",
         "http://public.example\\@127.0.0.1:{port}/",
         "http://public.example:{port}#@127.0.0.1:{port}/\n",
-        "http://user:password@public.example:{port}/picture.jpg",
+        "http://user:password@public.example:{port}/image.jpg",
         "http://127.0.0.1:{port}#public.example/",
         "http://127.0.0.1:{port}?public.example/",
         "http://public.example:{port}/a\r\nHost: 127.0.0.1",
@@ -295,31 +295,31 @@ def test_10_redirects(
         " http://127.0.0.1:{port}/",
     ],
 )
-def test_11_urls_that_mean_two_things(attack: Attack, inside: PictureServer, url: str) -> None:
+def test_11_urls_that_mean_two_things(attack: Attack, inside: ImageServer, url: str) -> None:
     check_refused(attack(url.format(port=inside.port)))
 
 
 @pytest.mark.parametrize("port", [0, 21, 22, 25, 6379, 8500, 8501, 9696, 10250, 65535])
 def test_12_other_ports(attack: Attack, name_server: NameServer, port: int) -> None:
     check_refused(attack(f"http://public.example:{port}/"), "port")
-    assert not name_server.asked
+    assert not name_server.queries
 
 
 @pytest.mark.parametrize(
     "name", ["tf-serving", "kubernetes.default.svc", "sports-model.sports.svc.cluster.local"]
 )
 def test_13_names_of_the_cluster(
-    attack: Attack, inside: PictureServer, name_server: NameServer, name: str
+    attack: Attack, inside: ImageServer, name_server: NameServer, name: str
 ) -> None:
     name_server.names[name] = ["10.96.0.1"]
     check_unreachable(attack(f"http://{name}/"))
-    assert {asked for asked, _ in name_server.asked} == {name}  # no search domains
+    assert {asked for asked, _ in name_server.queries} == {name}  # no search domains
 
 
 @pytest.mark.parametrize(
     "slowness", [behaviour.drip, behaviour.drip_headers, behaviour.drip_chunks]
 )
-def test_14_a_source_that_drips(attack: Attack, outside: PictureServer, slowness) -> None:
+def test_14_a_source_that_drips(attack: Attack, outside: ImageServer, slowness) -> None:
     outside.routes["/slow"] = slowness
     response = attack(outside.url("/slow"))
     assert (response.status_code, response.json["title"]) == (504, "Source timeout")
@@ -350,17 +350,17 @@ def test_15_a_source_or_a_name_server_that_hangs(
         (partial(answer, body=b"", Content_Length="nonsense"), 502),
     ],
 )
-def test_16_lengths_that_lie(attack: Attack, outside: PictureServer, route, status: int) -> None:
+def test_16_lengths_that_lie(attack: Attack, outside: ImageServer, route, status: int) -> None:
     outside.routes["/lie"] = route
     assert attack(outside.url("/lie")).status_code == status
 
 
 @pytest.mark.parametrize("encoding", ["gzip", "GZIP", "deflate", "br", "zstd", "gzip, identity"])
-def test_17_a_bomb_in_the_transfer(attack: Attack, outside: PictureServer, encoding: str) -> None:
+def test_17_a_bomb_in_the_transfer(attack: Attack, outside: ImageServer, encoding: str) -> None:
     bomb = gzip.compress(bytes(50_000_000))
     outside.routes["/bomb"] = lambda handler: answer(handler, bomb, Content_Encoding=encoding)
     check_refused(attack(outside.url("/bomb")), "compressed")
-    assert outside.seen[0][1]["Accept-Encoding"] == "identity"
+    assert outside.requests[0][1]["Accept-Encoding"] == "identity"
 
 
 def many_frames(file_format: str) -> bytes:
@@ -374,7 +374,7 @@ def many_frames(file_format: str) -> bytes:
     ids=["30000", "most"],
 )
 def test_18_a_picture_of_more_pixels_than_any(
-    attack: Attack, outside: PictureServer, picture: bytes
+    attack: Attack, outside: ImageServer, picture: bytes
 ) -> None:
     outside.routes["/bomb.png"] = picture
     response = attack(outside.url("/bomb.png"))
@@ -386,7 +386,7 @@ def test_18_a_picture_of_more_pixels_than_any(
 
 @pytest.mark.parametrize("file_format", ["GIF", "PNG", "WEBP"])
 def test_18_a_film_of_ten_thousand_pictures(
-    attack: Attack, outside: PictureServer, file_format: str
+    attack: Attack, outside: ImageServer, file_format: str
 ) -> None:
     outside.routes["/film"] = many_frames(file_format)
     assert attack(outside.url("/film")).json == "cricket"
@@ -406,7 +406,7 @@ OTHER_FORMATS = {
 @pytest.mark.parametrize("name", OTHER_FORMATS)
 @pytest.mark.parametrize("content_type", ["image/jpeg", "image/png", "image/svg+xml"])
 def test_19_other_formats_whatever_they_are_called(
-    attack: Attack, outside: PictureServer, name: str, content_type: str
+    attack: Attack, outside: ImageServer, name: str, content_type: str
 ) -> None:
     body = OTHER_FORMATS[name]
     outside.routes["/a.jpg"] = lambda handler: answer(handler, body, Content_Type=content_type)
@@ -435,19 +435,19 @@ LEGAL = {
 
 
 @pytest.mark.parametrize("name", BROKEN)
-def test_20_what_is_no_picture(attack: Attack, outside: PictureServer, name: str) -> None:
+def test_20_what_is_no_picture(attack: Attack, outside: ImageServer, name: str) -> None:
     outside.routes["/a.jpg"] = BROKEN[name]
     assert attack(outside.url("/a.jpg")).status_code == 415
 
 
 @pytest.mark.parametrize("name", LEGAL)
-def test_20_pictures_that_are_unusual(attack: Attack, outside: PictureServer, name: str) -> None:
+def test_20_pictures_that_are_unusual(attack: Attack, outside: ImageServer, name: str) -> None:
     outside.routes["/a.jpg"] = LEGAL[name]
     assert attack(outside.url("/a.jpg")).json == "cricket"
 
 
 def test_21_an_open_port_a_closed_one_and_no_name_look_the_same(
-    attack: Attack, inside: PictureServer, outside: PictureServer, name_server: NameServer
+    attack: Attack, inside: ImageServer, outside: ImageServer, name_server: NameServer
 ) -> None:
     name_server.names |= {"open.example": ["127.0.0.1"], "closed.example": [OTHER]}
     hosts = ["127.0.0.1", "10.0.0.1", OTHER, "open.example", "closed.example", "missing.example"]
@@ -464,20 +464,20 @@ def test_21_an_open_port_a_closed_one_and_no_name_look_the_same(
 @pytest.mark.parametrize("variable", ["HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "ALL_PROXY"])
 def test_22_a_proxy_in_the_environment(
     attack: Attack,
-    outside: PictureServer,
-    inside: PictureServer,
+    outside: ImageServer,
+    inside: ImageServer,
     variable: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setenv(variable, f"http://127.0.0.1:{inside.port}")
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    assert attack(outside.url("/picture.jpg")).json == "cricket"
+    assert attack(outside.url("/image.jpg")).json == "cricket"
 
 
 def test_23_nothing_that_is_logged_holds_a_line_of_its_own(
     attack: Attack,
     client: FlaskClient,
-    outside: PictureServer,
+    outside: ImageServer,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     def forged(handler) -> None:
@@ -496,7 +496,7 @@ def test_23_nothing_that_is_logged_holds_a_line_of_its_own(
     assert all(len(line.splitlines()) == 1 for line in lines)
 
 
-def test_24_nobody_is_shot_at(app: Flask, outside: PictureServer, jpeg: bytes) -> None:
+def test_24_nobody_is_shot_at(app: Flask, outside: ImageServer, jpeg: bytes) -> None:
     most, now, gate = [0], [0], threading.Lock()
 
     def slow(handler) -> None:
@@ -522,10 +522,10 @@ def test_24_nobody_is_shot_at(app: Flask, outside: PictureServer, jpeg: bytes) -
         thread.join()
     assert most[0] == app.extensions["gateway"].settings.max_per_source == 8
     assert statuses == [200] * 14
-    assert all("sports-gateway" in headers["User-Agent"] for _, headers in outside.seen)
+    assert all("sports-gateway" in headers["User-Agent"] for _, headers in outside.requests)
 
 
-def test_25_slow_urls_leave_the_rest_alone(app: Flask, outside: PictureServer) -> None:
+def test_25_slow_urls_leave_the_rest_alone(app: Flask, outside: ImageServer) -> None:
     outside.routes["/slow"] = behaviour.drip
     answers = []
 
@@ -577,16 +577,16 @@ def test_26_tls(
     if leaf:
         tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
         leaf.configure_cert(tls)
-    server = PictureServer(tls, address=PUBLIC)
-    server.routes["/picture.jpg"] = jpeg
+    server = ImageServer(tls, address=PUBLIC)
+    server.routes["/image.jpg"] = jpeg
     gateway = app.extensions["gateway"]
     gateway.classifier.fetcher.settings = replace(
         gateway.classifier.fetcher.settings, allowed_ports=(server.port,)
     )
-    response = attack(f"https://public.example:{server.port}/picture.jpg")
+    response = attack(f"https://public.example:{server.port}/image.jpg")
     server.stop()
     if flaw == "none":
         assert response.json == "cricket"
     else:
         assert (response.status_code, response.json["title"]) == (502, "Source failed")
-        assert not server.seen
+        assert not server.requests

@@ -5,10 +5,10 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
-from drawings import encode, gradient
-from fake_serving import FakeServing, sports_outputs
 from flask.testing import FlaskClient
-from picture_server import PictureServer
+from gateway_testing.drawings import encode, gradient
+from gateway_testing.fake_serving import FakeServing, sports_outputs
+from gateway_testing.image_server import ImageServer
 
 from gateway import create_app
 from gateway.cache import Cache
@@ -50,14 +50,14 @@ def test_another_picture_is_asked_about(client: FlaskClient, serving: FakeServin
 
 
 def test_the_bytes_decide_not_the_url(
-    client: FlaskClient, pictures: PictureServer, serving: FakeServing
+    client: FlaskClient, image_server: ImageServer, serving: FakeServing
 ) -> None:
-    url = pictures.url("/picture.jpg")
+    url = image_server.url("/image.jpg")
     for picture in (A, A, B):
-        pictures.routes["/picture.jpg"] = picture
+        image_server.routes["/image.jpg"] = picture
         client.post("/predict", json={"url": url})
     ask(client, A)
-    assert len(pictures.seen) == 3
+    assert len(image_server.requests) == 3
     assert len(serving.requests) == 2
 
 
@@ -121,13 +121,13 @@ def test_an_answer_stands_under_the_version_that_gave_it(
 
 
 def test_of_several_only_the_unknown_are_asked_about(
-    client: FlaskClient, pictures: PictureServer, serving: FakeServing
+    client: FlaskClient, image_server: ImageServer, serving: FakeServing
 ) -> None:
     serving.outputs = sports_outputs(top="tennis")
     ask(client, B)
     serving.outputs = None
-    pictures.routes |= {"/a": A, "/b": B, "/no": b"no picture"}
-    urls = [pictures.url(path) for path in ("/a", "/b", "/no", "/a")]
+    image_server.routes |= {"/a": A, "/b": B, "/no": b"no picture"}
+    urls = [image_server.url(path) for path in ("/a", "/b", "/no", "/a")]
     for _ in range(2):
         body = client.post("/v1/predictions", json={"urls": urls}).json
         labels = [prediction.get("label") for prediction in body["predictions"]]

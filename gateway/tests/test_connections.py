@@ -6,9 +6,9 @@ from dataclasses import replace
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 
-import picture_server as behaviour
+import gateway_testing.image_server as behaviour
 import pytest
-from picture_server import PictureServer, answer
+from gateway_testing.image_server import ImageServer, answer
 
 from gateway import connections
 from gateway.config import Settings
@@ -17,32 +17,32 @@ from gateway.fetcher import Fetcher
 
 
 @pytest.fixture
-def again(settings: Settings, pictures: PictureServer) -> Callable[..., bytes]:
+def again(settings: Settings, image_server: ImageServer) -> Callable[..., bytes]:
     """Downloads with one fetcher, which may keep its connections."""
-    kept = Fetcher(replace(settings, allowed_ports=(pictures.port,)))
-    return lambda path, host="": kept.download(pictures.url(path, host), time.monotonic() + 1)
+    kept = Fetcher(replace(settings, allowed_ports=(image_server.port,)))
+    return lambda path, host="": kept.download(image_server.url(path, host), time.monotonic() + 1)
 
 
-def test_a_connection_is_kept_for_the_next_picture(again, pictures: PictureServer, jpeg) -> None:
-    assert again("/picture.jpg") == again("/picture.jpg") == jpeg
-    assert len(set(pictures.clients)) == 1
+def test_a_connection_is_kept_for_the_next_picture(again, image_server: ImageServer, jpeg) -> None:
+    assert again("/image.jpg") == again("/image.jpg") == jpeg
+    assert len(set(image_server.client_addresses)) == 1
 
 
 def test_a_tls_connection_is_kept(
-    settings: Settings, secure_pictures: PictureServer, jpeg: bytes
+    settings: Settings, tls_image_server: ImageServer, jpeg: bytes
 ) -> None:
-    kept = Fetcher(replace(settings, allowed_ports=(secure_pictures.port,)))
-    url = secure_pictures.url("/picture.jpg", host="pictures.example")
+    kept = Fetcher(replace(settings, allowed_ports=(tls_image_server.port,)))
+    url = tls_image_server.url("/image.jpg", host="images.example")
     assert kept.download(url, time.monotonic() + 2) == kept.download(url, time.monotonic() + 2)
-    assert len(set(secure_pictures.clients)) == 1
+    assert len(set(tls_image_server.client_addresses)) == 1
     with pytest.raises(SourceFailed):  # its certificate is another host's
-        kept.download(url.replace("pictures.", "other."), time.monotonic() + 2)
+        kept.download(url.replace("images.", "other."), time.monotonic() + 2)
 
 
-def test_a_connection_is_kept_for_its_host_alone(again, pictures: PictureServer) -> None:
-    again("/picture.jpg")
-    again("/picture.jpg", host="localhost")
-    assert len(set(pictures.clients)) == 2
+def test_a_connection_is_kept_for_its_host_alone(again, image_server: ImageServer) -> None:
+    again("/image.jpg")
+    again("/image.jpg", host="localhost")
+    assert len(set(image_server.client_addresses)) == 2
 
 
 def unannounced(handler: BaseHTTPRequestHandler, picture: bytes) -> None:
@@ -57,58 +57,58 @@ def chatty(handler: BaseHTTPRequestHandler, picture: bytes) -> None:
 
 @pytest.mark.parametrize("behave", [unannounced, chatty])
 def test_a_source_that_does_not_keep_to_the_rules(
-    again, pictures: PictureServer, jpeg: bytes, behave: Callable[..., None]
+    again, image_server: ImageServer, jpeg: bytes, behave: Callable[..., None]
 ) -> None:
-    pictures.routes["/odd"] = partial(behave, picture=jpeg)
+    image_server.routes["/odd"] = partial(behave, picture=jpeg)
     assert again("/odd") == jpeg
     time.sleep(0.1)
-    assert again("/picture.jpg") == jpeg
+    assert again("/image.jpg") == jpeg
 
 
 def test_a_source_that_ends_the_connection_instead_of_answering(
-    again, pictures: PictureServer, jpeg: bytes
+    again, image_server: ImageServer, jpeg: bytes
 ) -> None:
     def once(handler: BaseHTTPRequestHandler) -> None:
-        del pictures.routes["/odd"]
+        del image_server.routes["/odd"]
         handler.close_connection = True
 
-    again("/picture.jpg")
-    pictures.routes["/odd"] = once
+    again("/image.jpg")
+    image_server.routes["/odd"] = once
     with pytest.raises(SourceRefused, match="404"):  # of the second time, on a new connection
         again("/odd")
-    assert [path for path, _ in pictures.seen] == ["/picture.jpg", "/odd", "/odd"]
-    assert len(set(pictures.clients)) == 2
+    assert [path for path, _ in image_server.requests] == ["/image.jpg", "/odd", "/odd"]
+    assert len(set(image_server.client_addresses)) == 2
 
 
 @pytest.mark.parametrize("path", ["/missing", "/large"])
 def test_a_connection_with_an_answer_half_read_is_not_kept(
-    again, pictures: PictureServer, path: str
+    again, image_server: ImageServer, path: str
 ) -> None:
-    pictures.routes["/large"] = bytes(2_000_000)
+    image_server.routes["/large"] = bytes(2_000_000)
     with pytest.raises(GatewayError):
         again(path)
-    again("/picture.jpg")
-    assert len(set(pictures.clients)) == 2
+    again("/image.jpg")
+    assert len(set(image_server.client_addresses)) == 2
 
 
-def test_a_kept_connection_is_cut_in_time(again, pictures: PictureServer) -> None:
-    pictures.routes["/drip"] = behaviour.drip
-    again("/picture.jpg")
+def test_a_kept_connection_is_cut_in_time(again, image_server: ImageServer) -> None:
+    image_server.routes["/drip"] = behaviour.drip
+    again("/image.jpg")
     began = time.monotonic()
     with pytest.raises(SourceTimeout):
         again("/drip")
     assert time.monotonic() - began < 2
-    assert len(set(pictures.clients)) == 1
+    assert len(set(image_server.client_addresses)) == 1
 
 
 def test_old_and_surplus_connections_are_closed(
-    again, pictures: PictureServer, monkeypatch: pytest.MonkeyPatch
+    again, image_server: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(connections, "MAX_KEPT", 1)
-    again("/picture.jpg")
-    again("/picture.jpg", host="localhost")
-    again("/picture.jpg")
-    assert len(set(pictures.clients)) == 3
+    again("/image.jpg")
+    again("/image.jpg", host="localhost")
+    again("/image.jpg")
+    assert len(set(image_server.client_addresses)) == 3
     monkeypatch.setattr(connections, "KEPT_SECONDS", -1.0)
-    again("/picture.jpg")
-    assert len(set(pictures.clients)) == 4
+    again("/image.jpg")
+    assert len(set(image_server.client_addresses)) == 4

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from fake_serving import keras_signatures, sports_signatures
+from gateway_testing.fake_serving import keras_signatures, sports_signatures
 from google.protobuf.any_pb2 import Any
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int64Value

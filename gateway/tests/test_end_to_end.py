@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 import requests
-from drawings import encode
-from picture_server import PictureServer
+from gateway_testing.drawings import encode
+from gateway_testing.image_server import ImageServer
 from PIL import Image
 
 pytest.importorskip("model_server", reason="needs the embedded model server's environment")
 import run_local
+from gateway_testing.service import GATEWAY, LOAD_SECONDS, Load, gateway
 from saved_models import write_plain_keras_model, write_sports_model
-from service import GATEWAY, LOAD_SECONDS, Load, gateway
 
 RED, GREEN, BLUE = (encode(Image.new("RGB", (60, 40), c)) for c in ("red", "lime", "blue"))
 
@@ -60,11 +60,14 @@ def test_both_workers_answer(service: str) -> None:
     assert answers == ["cricket", "tennis", "swimming"] * 20
 
 
-def test_by_url(host: str, pictures: PictureServer) -> None:
-    pictures.routes["/green.jpg"] = GREEN
-    ports = {"GATEWAY_ALLOWED_PORTS": str(pictures.port), "GATEWAY_ALLOW_PRIVATE_SOURCES": "true"}
+def test_by_url(host: str, image_server: ImageServer) -> None:
+    image_server.routes["/green.jpg"] = GREEN
+    ports = {
+        "GATEWAY_ALLOWED_PORTS": str(image_server.port),
+        "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
+    }
     with gateway(host, **ports) as service:
-        body = {"url": pictures.url("/green.jpg")}
+        body = {"url": image_server.url("/green.jpg")}
         answer = requests.post(f"{service.url}/predict", json=body, timeout=30)
     assert answer.text.strip() == '"tennis"'
 

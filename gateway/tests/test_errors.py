@@ -2,8 +2,8 @@ import gc
 import time
 import weakref
 
-from drawings import encode, gradient
-from picture_server import PictureServer
+from gateway_testing.drawings import encode, gradient
+from gateway_testing.image_server import ImageServer
 
 from gateway import classifier
 from gateway.classifier import Classifier, Outcome
@@ -39,7 +39,7 @@ def test_an_error_lets_go_of_its_frames() -> None:
 
 
 def test_a_picture_that_failed_is_freed_with_its_request(
-    app, pictures: PictureServer, monkeypatch
+    app, image_server: ImageServer, monkeypatch
 ) -> None:
     outcomes: weakref.WeakSet[Outcome] = weakref.WeakSet()
 
@@ -51,12 +51,12 @@ def test_a_picture_that_failed_is_freed_with_its_request(
         __hash__ = object.__hash__
 
     monkeypatch.setattr(classifier, "Outcome", Watched)
-    pictures.routes["/large"] = encode(gradient())[:2000]
+    image_server.routes["/large"] = encode(gradient())[:2000]
     read: Classifier = app.extensions["gateway"].classifier
     gc.disable()
     try:
         deadline = time.monotonic() + 5
-        [outcome] = read.classify([Picture(pictures.url("/large"))], deadline)
+        [outcome] = read.classify([Picture(image_server.url("/large"))], deadline)
         assert outcome.error is not None
         del outcome
         assert not outcomes

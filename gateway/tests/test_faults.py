@@ -11,13 +11,12 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import fake_serving
 import numpy as np
 import pytest
 import requests
 import run_local
-from fake_serving import FakeServing, sports_outputs
-from service import LOAD_SECONDS, RATE, Load, Service, ask, gateway
+from gateway_testing.fake_serving import FakeServing, sports_outputs
+from gateway_testing.service import LOAD_SECONDS, RATE, Load, Service, gateway, predict
 
 BUDGET = 3.0  # seconds a request may take
 SETTINGS = {"GATEWAY_REQUEST_TIMEOUT": str(BUDGET), "GATEWAY_FETCH_TIMEOUT": "2"}
@@ -36,10 +35,9 @@ class ModelProcess:
         return self._address
 
     def start(self) -> None:
-        script = Path(fake_serving.__file__)
-        command = [sys.executable, str(script), self._address, str(self._delay)]
-        folders = os.pathsep.join([str(script.parent), str(script.parent.parent)])
-        self.process = subprocess.Popen(command, env={**os.environ, "PYTHONPATH": folders})
+        module = "gateway_testing.fake_serving"
+        command = [sys.executable, "-m", module, self._address, str(self._delay)]
+        self.process = subprocess.Popen(command)
 
     def listens(self) -> bool:
         host, port = self.host.split(":")
@@ -66,7 +64,7 @@ def model_process(delay: float = 0.0) -> Iterator[ModelProcess]:
 def until_answered(service: Service, jpeg: bytes) -> float:
     """Seconds until the first success."""
     began = time.monotonic()
-    while ask(service, jpeg).status_code != 200:
+    while predict(service, jpeg).status_code != 200:
         assert time.monotonic() < began + 20
     return time.monotonic() - began
 
@@ -89,7 +87,7 @@ def test_the_model_server_is_killed_with_requests_in_flight(
 ) -> None:
     with model_process(delay=1.0) as model, gateway(model.host, **SETTINGS) as service:
         with ThreadPoolExecutor(8) as pool:
-            asked = [pool.submit(ask, service, jpeg) for _ in range(8)]
+            asked = [pool.submit(predict, service, jpeg) for _ in range(8)]
             time.sleep(0.5)
             model.kill()
             answers = [one.result() for one in asked]
@@ -98,7 +96,7 @@ def test_the_model_server_is_killed_with_requests_in_flight(
             "Model unavailable",
             "Model timeout",
         }
-        assert ask(service, jpeg).status_code == 503
+        assert predict(service, jpeg).status_code == 503
         model._delay = 0.0
         model.start()
         wait_for(model.listens)
@@ -108,9 +106,9 @@ def test_the_model_server_is_killed_with_requests_in_flight(
 
 def test_the_model_server_freezes_and_goes_on(jpeg: bytes) -> None:
     with model_process() as model, gateway(model.host, **SETTINGS) as service:
-        assert ask(service, jpeg).json() == "cricket"
+        assert predict(service, jpeg).json() == "cricket"
         model.send(signal.SIGSTOP)
-        answer = ask(service, jpeg)
+        answer = predict(service, jpeg)
         assert (answer.status_code, answer.json()["title"]) == (504, "Model timeout")
         assert requests.get(f"{service.url}/readyz", timeout=5).status_code in (503, 504)
         assert requests.get(f"{service.url}/healthz", timeout=5).status_code == 200
@@ -161,7 +159,7 @@ def test_a_worker_is_killed(serving: FakeServing, jpeg: bytes, wait_for) -> None
         lost = [status for status in load.statuses() if status != 200]
         assert len(lost) <= RATE * BUDGET / 2  # at most what it was working on
         wait_for(lambda: len(workers(service)) == 2)
-        assert ask(service, jpeg).json() == "cricket"
+        assert predict(service, jpeg).json() == "cricket"
 
 
 def test_workers_are_replaced_one_after_another(
@@ -184,7 +182,7 @@ def test_workers_are_replaced_one_after_another(
 def test_what_is_in_flight_is_answered_before_the_end(serving: FakeServing, jpeg: bytes) -> None:
     serving.delay = 1.0
     with gateway(serving.host, workers=2) as service, ThreadPoolExecutor(6) as pool:
-        asked = [pool.submit(ask, service, jpeg) for _ in range(6)]
+        asked = [pool.submit(predict, service, jpeg) for _ in range(6)]
         time.sleep(0.5)
         service.process.terminate()
         assert [one.result().status_code for one in asked] == [200] * 6
@@ -195,8 +193,8 @@ def test_what_is_in_flight_is_answered_before_the_end(serving: FakeServing, jpeg
 def test_the_disk_for_logs_is_full(serving: FakeServing, jpeg: bytes) -> None:
     with Path("/dev/full").open("wb") as full, gateway(serving.host, output=full) as service:
         for _ in range(5):
-            assert ask(service, jpeg).json() == "cricket"
-        assert ask(service, b"nonsense").status_code == 415
+            assert predict(service, jpeg).json() == "cricket"
+        assert predict(service, b"nonsense").status_code == 415
 
 
 # For everything written in Python; gRPC hands what it reads to its core, whose clock stays.
@@ -218,7 +216,7 @@ def test_the_clock_jumps(serving: FakeServing, jpeg: bytes, tmp_path: Path, seco
     clock = {"PYTHONPATH": str(tmp_path), "CLOCK_JUMP": str(jump)}
     with gateway(serving.host, **clock, **SETTINGS) as service:
         before = workers(service)
-        assert ask(service, jpeg).json() == "cricket"
+        assert predict(service, jpeg).json() == "cricket"
         jump.write_text(str(seconds))
         with Load(service, jpeg) as load:
             time.sleep(2)

@@ -6,9 +6,9 @@ from functools import partial
 from ipaddress import ip_address
 
 import certifi
-import picture_server as behaviour
+import gateway_testing.image_server as behaviour
 import pytest
-from picture_server import PictureServer, answer, redirect
+from gateway_testing.image_server import ImageServer, answer, redirect
 
 from gateway import fetcher
 from gateway.config import Settings
@@ -40,24 +40,24 @@ def silent_port() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-def test_a_picture(download, pictures: PictureServer, jpeg: bytes) -> None:
-    assert download(pictures.url("/picture.jpg")) == jpeg
-    [(path, headers)] = pictures.seen
-    assert path == "/picture.jpg"
-    assert headers["Host"] == f"127.0.0.1:{pictures.port}"
+def test_a_picture(download, image_server: ImageServer, jpeg: bytes) -> None:
+    assert download(image_server.url("/image.jpg")) == jpeg
+    [(path, headers)] = image_server.requests
+    assert path == "/image.jpg"
+    assert headers["Host"] == f"127.0.0.1:{image_server.port}"
     assert headers["Accept-Encoding"] == "identity"
     assert headers["User-Agent"].startswith("sports-gateway/")
     assert "Cookie" not in headers
 
 
-def test_the_source_sees_the_host_it_is_named_by(download, pictures: PictureServer) -> None:
-    download(pictures.url("/picture.jpg", host="localhost"))
-    assert pictures.seen[0][1]["Host"] == f"localhost:{pictures.port}"
+def test_the_source_sees_the_host_it_is_named_by(download, image_server: ImageServer) -> None:
+    download(image_server.url("/image.jpg", host="localhost"))
+    assert image_server.requests[0][1]["Host"] == f"localhost:{image_server.port}"
 
 
-def test_path_and_query_arrive_as_sent(download, pictures: PictureServer, jpeg: bytes) -> None:
-    pictures.routes["/a%20b.jpg?size=2&x=%C3%A4"] = jpeg
-    assert download(pictures.url("/a%20b.jpg?size=2&x=%C3%A4#fragment")) == jpeg
+def test_path_and_query_arrive_as_sent(download, image_server: ImageServer, jpeg: bytes) -> None:
+    image_server.routes["/a%20b.jpg?size=2&x=%C3%A4"] = jpeg
+    assert download(image_server.url("/a%20b.jpg?size=2&x=%C3%A4#fragment")) == jpeg
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_schemes_credentials_and_ports_are_refused_before_any_lookup(
 
 
 def test_the_connection_goes_to_the_address_that_was_checked(
-    download, pictures: PictureServer, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+    download, image_server: ImageServer, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     lookups = []
 
@@ -116,9 +116,9 @@ def test_the_connection_goes_to_the_address_that_was_checked(
         return [ip_address("127.0.0.1")]
 
     monkeypatch.setattr(fetcher, "resolve", resolve)
-    assert download(pictures.url("/picture.jpg", host="pictures.example")) == jpeg
-    assert lookups == ["pictures.example"]
-    assert pictures.seen[0][1]["Host"] == f"pictures.example:{pictures.port}"
+    assert download(image_server.url("/image.jpg", host="images.example")) == jpeg
+    assert lookups == ["images.example"]
+    assert image_server.requests[0][1]["Host"] == f"images.example:{image_server.port}"
 
 
 def test_nobody_listens(download) -> None:
@@ -128,93 +128,95 @@ def test_nobody_listens(download) -> None:
         download(f"http://127.0.0.1:{port}/", allowed_ports=(port,))
 
 
-def test_only_allowed_sources(download, pictures: PictureServer, jpeg: bytes) -> None:
-    url = pictures.url("/picture.jpg", host="LocalHost")
+def test_only_allowed_sources(download, image_server: ImageServer, jpeg: bytes) -> None:
+    url = image_server.url("/image.jpg", host="LocalHost")
     assert download(url, allowed_sources=("*.example.com", "localhost")) == jpeg
     with pytest.raises(SourceRefused):
         download(url, allowed_sources=("*.example.com",))
 
 
-def test_redirects_are_followed(download, pictures: PictureServer, jpeg: bytes) -> None:
-    pictures.routes["/1"] = redirect("/2")
-    pictures.routes["/2"] = redirect(pictures.url("/3"))
-    pictures.routes["/3"] = redirect("picture.jpg")
-    assert download(pictures.url("/1")) == jpeg
-    assert len(pictures.seen) == 4
+def test_redirects_are_followed(download, image_server: ImageServer, jpeg: bytes) -> None:
+    image_server.routes["/1"] = redirect("/2")
+    image_server.routes["/2"] = redirect(image_server.url("/3"))
+    image_server.routes["/3"] = redirect("image.jpg")
+    assert download(image_server.url("/1")) == jpeg
+    assert len(image_server.requests) == 4
 
 
-def test_a_chain_of_redirects_ends(download, pictures: PictureServer) -> None:
-    pictures.routes["/loop"] = redirect("/loop")
+def test_a_chain_of_redirects_ends(download, image_server: ImageServer) -> None:
+    image_server.routes["/loop"] = redirect("/loop")
     with pytest.raises(SourceRefused, match="more than 3"):
-        download(pictures.url("/loop"))
-    assert len(pictures.seen) == 4
+        download(image_server.url("/loop"))
+    assert len(image_server.requests) == 4
 
 
 @pytest.mark.parametrize(
     "location",
     ["ftp://example.com/", "http://127.0.0.1:22/", "http://u:p@example.com/", "http://[", "\x01:"],
 )
-def test_each_redirect_is_checked(download, pictures: PictureServer, location: str) -> None:
-    pictures.routes["/away"] = redirect(location)
+def test_each_redirect_is_checked(download, image_server: ImageServer, location: str) -> None:
+    image_server.routes["/away"] = redirect(location)
     with pytest.raises(SourceRefused):
-        download(pictures.url("/away"))
+        download(image_server.url("/away"))
 
 
 def test_a_redirect_to_a_private_address_is_refused(
-    download, pictures: PictureServer, monkeypatch: pytest.MonkeyPatch
+    download, image_server: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    pictures.routes["/away"] = redirect(f"http://10.0.0.1:{pictures.port}/")
+    image_server.routes["/away"] = redirect(f"http://10.0.0.1:{image_server.port}/")
     monkeypatch.setattr(fetcher, "is_public", lambda address, _: address == ip_address("127.0.0.1"))
     with pytest.raises(SourceRefused, match=UNREACHABLE):
-        download(pictures.url("/away"), allow_private_sources=False)
+        download(image_server.url("/away"), allow_private_sources=False)
 
 
 @pytest.mark.parametrize(
     ("status", "error"), [(404, SourceRefused), (403, SourceRefused), (500, SourceFailed)]
 )
 def test_an_error_of_the_source(
-    download, pictures: PictureServer, status: int, error: type[GatewayError]
+    download, image_server: ImageServer, status: int, error: type[GatewayError]
 ) -> None:
-    pictures.routes["/error"] = lambda handler: answer(handler, b"secret words", status)
+    image_server.routes["/error"] = lambda handler: answer(handler, b"secret words", status)
     with pytest.raises(error, match=f"^The source answered {status}.$"):
-        download(pictures.url("/error"))
+        download(image_server.url("/error"))
 
 
-def test_an_answer_without_a_body_of_its_own(download, pictures: PictureServer) -> None:
-    pictures.routes["/304"] = lambda handler: answer(handler, b"", 304)
+def test_an_answer_without_a_body_of_its_own(download, image_server: ImageServer) -> None:
+    image_server.routes["/304"] = lambda handler: answer(handler, b"", 304)
     with pytest.raises(SourceFailed):
-        download(pictures.url("/304"))
+        download(image_server.url("/304"))
 
 
-def test_a_body_that_says_it_is_too_large(download, pictures: PictureServer) -> None:
-    pictures.routes["/huge"] = lambda handler: answer(handler, b"", Content_Length="10000000000")
+def test_a_body_that_says_it_is_too_large(download, image_server: ImageServer) -> None:
+    image_server.routes["/huge"] = lambda handler: answer(
+        handler, b"", Content_Length="10000000000"
+    )
     with pytest.raises(ImageTooLarge):
-        download(pictures.url("/huge"))
+        download(image_server.url("/huge"))
 
 
-def test_a_body_that_never_ends(download, pictures: PictureServer) -> None:
-    pictures.routes["/flood"] = behaviour.flood
+def test_a_body_that_never_ends(download, image_server: ImageServer) -> None:
+    image_server.routes["/flood"] = behaviour.flood
     with pytest.raises(ImageTooLarge):
-        download(pictures.url("/flood"))
+        download(image_server.url("/flood"))
 
 
-def test_a_body_that_breaks_off(download, pictures: PictureServer) -> None:
-    pictures.routes["/broken"] = behaviour.broken_off
+def test_a_body_that_breaks_off(download, image_server: ImageServer) -> None:
+    image_server.routes["/broken"] = behaviour.broken_off
     with pytest.raises(SourceFailed):
-        download(pictures.url("/broken"))
+        download(image_server.url("/broken"))
 
 
-def test_a_compressed_body_is_not_unpacked(download, pictures: PictureServer) -> None:
-    pictures.routes["/bomb"] = partial(answer, body=b"\x1f\x8b", Content_Encoding="gzip")
+def test_a_compressed_body_is_not_unpacked(download, image_server: ImageServer) -> None:
+    image_server.routes["/bomb"] = partial(answer, body=b"\x1f\x8b", Content_Encoding="gzip")
     with pytest.raises(SourceRefused, match="compressed"):
-        download(pictures.url("/bomb"))
+        download(image_server.url("/bomb"))
 
 
 @pytest.mark.parametrize("slowness", [behaviour.drip, behaviour.drip_headers])
-def test_a_source_that_drips_is_cut_off(download, pictures: PictureServer, slowness) -> None:
-    pictures.routes["/slow"] = slowness
+def test_a_source_that_drips_is_cut_off(download, image_server: ImageServer, slowness) -> None:
+    image_server.routes["/slow"] = slowness
     with pytest.raises(SourceTimeout):
-        download(pictures.url("/slow"), fetch_timeout=0.4)
+        download(image_server.url("/slow"), fetch_timeout=0.4)
 
 
 def test_a_source_that_says_nothing(download, silent_port: int) -> None:
@@ -231,50 +233,50 @@ def test_a_tls_handshake_that_hangs(download, silent_port: int) -> None:
         )
 
 
-def test_tls_with_somebody_who_does_not_speak_it(download, pictures: PictureServer) -> None:
+def test_tls_with_somebody_who_does_not_speak_it(download, image_server: ImageServer) -> None:
     with pytest.raises(SourceFailed):
-        download(f"https://127.0.0.1:{pictures.port}/")
+        download(f"https://127.0.0.1:{image_server.port}/")
 
 
 def test_https_checks_the_name_and_not_the_pinned_address(
-    download, secure_pictures: PictureServer, jpeg: bytes
+    download, tls_image_server: ImageServer, jpeg: bytes
 ) -> None:
-    ports = (secure_pictures.port,)
-    url = secure_pictures.url("/picture.jpg", host="pictures.example")
+    ports = (tls_image_server.port,)
+    url = tls_image_server.url("/image.jpg", host="images.example")
     assert download(url, allowed_ports=ports) == jpeg
     with pytest.raises(SourceFailed):
-        download(secure_pictures.url("/picture.jpg", host="other.example"), allowed_ports=ports)
+        download(tls_image_server.url("/image.jpg", host="other.example"), allowed_ports=ports)
 
 
-def test_https_does_not_redirect_to_http(download, secure_pictures: PictureServer) -> None:
-    secure_pictures.routes["/down"] = redirect("http://pictures.example/picture.jpg")
+def test_https_does_not_redirect_to_http(download, tls_image_server: ImageServer) -> None:
+    tls_image_server.routes["/down"] = redirect("http://images.example/image.jpg")
     with pytest.raises(SourceRefused, match="https to http"):
         download(
-            secure_pictures.url("/down", host="pictures.example"),
-            allowed_ports=(80, secure_pictures.port),
+            tls_image_server.url("/down", host="images.example"),
+            allowed_ports=(80, tls_image_server.port),
         )
 
 
 def test_https_with_a_certificate_of_an_unknown_authority(
-    download, secure_pictures: PictureServer, monkeypatch: pytest.MonkeyPatch
+    download, tls_image_server: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(certifi, "where", lambda: AUTHORITIES)
     with pytest.raises(SourceFailed):
         download(
-            secure_pictures.url("/picture.jpg", host="pictures.example"),
-            allowed_ports=(secure_pictures.port,),
+            tls_image_server.url("/image.jpg", host="images.example"),
+            allowed_ports=(tls_image_server.port,),
         )
 
 
 def test_no_proxy_from_the_environment(
-    download, pictures: PictureServer, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
+    download, image_server: ImageServer, jpeg: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
     monkeypatch.setenv("ALL_PROXY", "http://127.0.0.1:1")
-    assert download(pictures.url("/picture.jpg")) == jpeg
+    assert download(image_server.url("/image.jpg")) == jpeg
 
 
-def test_the_requests_own_deadline_counts(settings: Settings, pictures: PictureServer) -> None:
+def test_the_requests_own_deadline_counts(settings: Settings, image_server: ImageServer) -> None:
     with pytest.raises(SourceTimeout):
-        Fetcher(settings).download(pictures.url("/picture.jpg"), time.monotonic() - 1)
-    assert not pictures.seen
+        Fetcher(settings).download(image_server.url("/image.jpg"), time.monotonic() - 1)
+    assert not image_server.requests

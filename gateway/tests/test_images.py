@@ -2,7 +2,7 @@ import io
 
 import numpy as np
 import pytest
-from drawings import encode, gradient, png_header
+from gateway_testing.drawings import encode, gradient, png_header
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image, ImageOps

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from fake_serving import FakeServing
-from picture_server import PictureServer
-from service import gateway
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.image_server import ImageServer
+from gateway_testing.service import gateway
 from structlog.stdlib import ProcessorFormatter
 
 from gateway.logs import FORMAT
@@ -16,20 +16,22 @@ IMAGE = {"Content-Type": "image/jpeg"}
 
 
 @pytest.fixture
-def lines(serving: FakeServing, pictures: PictureServer, jpeg: bytes, tmp_path: Path) -> list[dict]:
+def lines(
+    serving: FakeServing, image_server: ImageServer, jpeg: bytes, tmp_path: Path
+) -> list[dict]:
     log = tmp_path / "log"
     sources = {
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
-        "GATEWAY_ALLOWED_PORTS": str(pictures.port),
+        "GATEWAY_ALLOWED_PORTS": str(image_server.port),
     }
     with log.open("wb") as output, gateway(serving.host, output=output, **sources) as service:
         url = f"{service.url}/v1/predictions"
         named = {**IMAGE, "X-Request-ID": "first"}
         requests.post(url, jpeg, headers=named, timeout=10)
-        body = {"url": pictures.url("/missing.jpg")}
+        body = {"url": image_server.url("/missing.jpg")}
         requests.post(url, json=body, headers={"X-Request-ID": "second"}, timeout=10)
         requests.get(f"{service.url}/a%0Alevel=forged", timeout=10)
-        urls = {"urls": [pictures.url("/picture.jpg")] * 3}
+        urls = {"urls": [image_server.url("/image.jpg")] * 3}
         requests.post(url, json=urls, headers={"X-Request-ID": "third"}, timeout=10)
     return [json.loads(line) for line in log.read_text().splitlines()]
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 import requests
-from drawings import encode
-from fake_serving import FakeServing
+from gateway_testing.drawings import encode
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.service import Service, gateway
 from PIL import Image
-from service import Service, gateway
 
 SIDE = 7071  # squared: just below 50 million
 GIGABYTE = 1e9

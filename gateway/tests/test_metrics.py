@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import requests
-from fake_serving import FakeServing
 from flask.testing import FlaskClient
-from picture_server import PictureServer
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.image_server import ImageServer
 from run_local import free_port, wait_until_ready
 
 from gateway import create_app
@@ -29,15 +29,17 @@ def scrape(client: FlaskClient) -> dict[str, float]:
     return numbers(response.text)
 
 
-def test_an_answer_is_counted_with_its_stages(client: FlaskClient, pictures: PictureServer) -> None:
-    response = client.post("/v1/predictions", json={"url": pictures.url("/picture.jpg")})
+def test_an_answer_is_counted_with_its_stages(
+    client: FlaskClient, image_server: ImageServer
+) -> None:
+    response = client.post("/v1/predictions", json={"url": image_server.url("/image.jpg")})
     assert response.status_code == 200
     found = scrape(client)
     assert found['gateway_requests_total{endpoint="predictions",status="200"}'] == 1
     assert found['gateway_request_seconds_count{endpoint="predictions"}'] == 1
     for stage in ("fetch", "decode", "predict"):
         assert found[f'gateway_stage_seconds_count{{stage="{stage}"}}'] == 1
-    assert found["gateway_received_bytes_total"] == len(pictures.routes["/picture.jpg"])
+    assert found["gateway_received_bytes_total"] == len(image_server.routes["/image.jpg"])
     assert found["gateway_in_flight"] == 0
     assert any(name.startswith("gateway_model_info{") for name in found)
 

@@ -8,10 +8,10 @@ import hypothesis
 import pytest
 import schemathesis
 import yaml
-from fake_serving import FakeServing
 from flask import Flask
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.name_server import NameServer
 from hypothesis import HealthCheck, given
-from name_server import NameServer
 from schemathesis import GenerationMode
 from schemathesis.specs.openapi.checks import negative_data_rejection, positive_data_acceptance
 

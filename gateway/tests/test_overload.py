@@ -7,23 +7,23 @@ import time
 
 import pytest
 import requests
-from fake_serving import FakeServing
-from picture_server import PictureServer, drip
-from service import gateway
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.image_server import ImageServer, drip
+from gateway_testing.service import gateway
 
 SLOW = 500
 
 
 def test_health_while_500_slow_urls_hang(
-    serving: FakeServing, pictures: PictureServer, capsys: pytest.CaptureFixture
+    serving: FakeServing, image_server: ImageServer, capsys: pytest.CaptureFixture
 ) -> None:
-    pictures.routes["/slow"] = drip
+    image_server.routes["/slow"] = drip
     settings = {
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
-        "GATEWAY_ALLOWED_PORTS": str(pictures.port),
+        "GATEWAY_ALLOWED_PORTS": str(image_server.port),
         "GATEWAY_FETCH_TIMEOUT": "5",
     }
-    body = json.dumps({"url": pictures.url("/slow")}).encode()
+    body = json.dumps({"url": image_server.url("/slow")}).encode()
     head = f"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Length: {len(body)}\r\n\r\n".encode()
     with contextlib.ExitStack() as stack:
         service = stack.enter_context(gateway(serving.host, workers=2, **settings))

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 import requests
 from axe_playwright_python.sync_playwright import Axe
-from fake_serving import FakeServing, sports_outputs
-from picture_server import PictureServer
+from gateway_testing.fake_serving import FakeServing, sports_outputs
+from gateway_testing.image_server import ImageServer
+from gateway_testing.service import Service, gateway
 from playwright.sync_api import Browser, Page, expect, sync_playwright
-from service import Service, gateway
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SCREENSHOTS = os.environ.get("SCREENSHOTS")  # a folder to keep pictures of the page in
@@ -32,10 +32,10 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def service(serving: FakeServing, pictures: PictureServer) -> Iterator[Service]:
+def service(serving: FakeServing, image_server: ImageServer) -> Iterator[Service]:
     sources = {
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
-        "GATEWAY_ALLOWED_PORTS": str(pictures.port),
+        "GATEWAY_ALLOWED_PORTS": str(image_server.port),
     }
     with gateway(serving.host, **sources) as service:
         yield service
@@ -58,7 +58,7 @@ def page(browser: Browser, service: Service) -> Iterator[Page]:
     context.close()
 
 
-def choose(page: Page, data: bytes, name: str = "picture.jpg") -> None:
+def choose(page: Page, data: bytes, name: str = "image.jpg") -> None:
     file = {"name": name, "mimeType": "image/jpeg", "buffer": data}
     page.get_by_label("Choose a picture").set_input_files(file)
 
@@ -112,9 +112,9 @@ def test_a_pasted_picture(page: Page, jpeg: bytes) -> None:
     expect(page.locator("#words")).to_contain_text("cricket")
 
 
-def test_an_address_by_keyboard(page: Page, pictures: PictureServer) -> None:
+def test_an_address_by_keyboard(page: Page, image_server: ImageServer) -> None:
     page.get_by_label("or the address of one").focus()
-    page.keyboard.type(pictures.url("/picture.jpg"))
+    page.keyboard.type(image_server.url("/image.jpg"))
     page.keyboard.press("Enter")
     expect(page.locator("#words")).to_contain_text("cricket")
     expect(page.locator("#preview")).to_be_hidden()
@@ -125,9 +125,11 @@ def test_an_address_by_keyboard(page: Page, pictures: PictureServer) -> None:
     ("url", "told"),
     [("/missing.jpg", "The source answered 404."), ("/page.html", "not a readable JPEG")],
 )
-def test_an_error_in_plain_words(page: Page, pictures: PictureServer, url: str, told: str) -> None:
-    pictures.routes["/page.html"] = b"<!doctype html>"
-    page.get_by_label("or the address of one").fill(pictures.url(url))
+def test_an_error_in_plain_words(
+    page: Page, image_server: ImageServer, url: str, told: str
+) -> None:
+    image_server.routes["/page.html"] = b"<!doctype html>"
+    page.get_by_label("or the address of one").fill(image_server.url(url))
     page.get_by_role("button", name="Ask").click()
     expect(page.get_by_role("alert")).to_contain_text(told)
     expect(page.locator("#problem-advice")).not_to_be_empty()
@@ -187,7 +189,7 @@ def test_a_phone(page: Page, jpeg: bytes, scheme: str) -> None:
     check_accessible(page)
 
 
-def test_a_hostile_name_is_only_text(page: Page, pictures: PictureServer, jpeg: bytes) -> None:
+def test_a_hostile_name_is_only_text(page: Page, image_server: ImageServer, jpeg: bytes) -> None:
     choose(page, jpeg, "<img src=x onerror=alert(1)>.jpg")
     expect(page.locator("#source")).to_have_text("<img src=x onerror=alert(1)>.jpg")
     expect(page.locator("#source img")).to_have_count(0)

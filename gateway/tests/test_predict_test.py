@@ -9,7 +9,7 @@ from threading import Thread
 
 import pytest
 from flask import Flask
-from picture_server import PictureServer
+from gateway_testing.image_server import ImageServer
 from werkzeug.serving import make_server
 
 ROOT = Path(__file__).parents[2]
@@ -34,8 +34,8 @@ def ask(command: list[str], *arguments: str) -> subprocess.CompletedProcess[str]
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_url(command: list[str], host: str, pictures: PictureServer) -> None:
-    answer = ask(command, host, pictures.url("/picture.jpg"))
+def test_a_url(command: list[str], host: str, image_server: ImageServer) -> None:
+    answer = ask(command, host, image_server.url("/image.jpg"))
     assert (answer.stdout.strip(), answer.returncode) == ('"cricket"', 0)
 
 
@@ -48,9 +48,9 @@ def test_a_file(command: list[str], host: str, jpeg: bytes, tmp_path: Path) -> N
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_an_error_is_shown_and_fails(
-    command: list[str], host: str, pictures: PictureServer
+    command: list[str], host: str, image_server: ImageServer
 ) -> None:
-    answer = ask(command, host, pictures.url("/gone.jpg"))
+    answer = ask(command, host, image_server.url("/gone.jpg"))
     assert "The source answered 404." in answer.stdout
     assert answer.returncode != 0
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 import run_local
-from fake_serving import FakeServing
-from service import Service, gateway
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.service import Service, gateway
 
 from gateway import errors
 from gateway.config import Settings

@@ -8,7 +8,7 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
-from fake_serving import (
+from gateway_testing.fake_serving import (
     SPORTS,
     FakeServing,
     info,
@@ -114,8 +114,8 @@ def test_tensor_content_is_read_too(ask, serving: FakeServing, monkeypatch) -> N
             proto.tensor_content = values.astype("<f4").tobytes()
         return proto
 
-    original = sys.modules["fake_serving"].tensor
-    monkeypatch.setattr("fake_serving.tensor", packed)
+    original = sys.modules["gateway_testing.fake_serving"].tensor
+    monkeypatch.setattr("gateway_testing.fake_serving.tensor", packed)
     assert ask()[0].label == "cricket"
 
 

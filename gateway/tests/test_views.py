@@ -6,11 +6,11 @@ from dataclasses import replace
 import grpc
 import numpy as np
 import pytest
-from drawings import encode, gradient, png_header
-from fake_serving import SPORTS, FakeServing, keras_signatures, sports_signatures
 from flask import Flask
 from flask.testing import FlaskClient
-from picture_server import PictureServer, answer
+from gateway_testing.drawings import encode, gradient, png_header
+from gateway_testing.fake_serving import SPORTS, FakeServing, keras_signatures, sports_signatures
+from gateway_testing.image_server import ImageServer, answer
 from werkzeug.test import TestResponse
 
 from gateway import create_app
@@ -37,15 +37,15 @@ def test_ping(client: FlaskClient) -> None:
     assert response.mimetype == "text/plain"
 
 
-def test_predict_by_url(client: FlaskClient, pictures: PictureServer) -> None:
-    response = client.post("/predict", json={"url": pictures.url("/picture.jpg")})
+def test_predict_by_url(client: FlaskClient, image_server: ImageServer) -> None:
+    response = client.post("/predict", json={"url": image_server.url("/image.jpg")})
     assert response.status_code == 200
     assert response.text.strip() == '"cricket"'
     assert response.mimetype == "application/json"
 
 
-def test_json_without_its_content_type(client: FlaskClient, pictures: PictureServer) -> None:
-    body = f'{{"url": "{pictures.url("/picture.jpg")}"}}'
+def test_json_without_its_content_type(client: FlaskClient, image_server: ImageServer) -> None:
+    body = f'{{"url": "{image_server.url("/image.jpg")}"}}'
     response = client.post("/predict", data=body, content_type="application/x-www-form-urlencoded")
     assert response.json == "cricket"
 
@@ -75,8 +75,8 @@ def test_the_model_gets_the_pixels(client: FlaskClient, jpeg: bytes, serving: Fa
     assert pixels[50, 110, 0] > 200 > 50 > pixels[50, 10, 0]
 
 
-def test_the_full_answer(client: FlaskClient, pictures: PictureServer) -> None:
-    url = pictures.url("/picture.jpg")
+def test_the_full_answer(client: FlaskClient, image_server: ImageServer) -> None:
+    url = image_server.url("/image.jpg")
     body = client.post("/v1/predictions", json={"url": url}).json
     assert body["model"] == {"name": "sport-classification-model", "version": "1"}
     [prediction] = body["predictions"]
@@ -90,11 +90,11 @@ def test_the_full_answer(client: FlaskClient, pictures: PictureServer) -> None:
 
 
 def test_several_urls_at_once(
-    client: FlaskClient, pictures: PictureServer, serving: FakeServing
+    client: FlaskClient, image_server: ImageServer, serving: FakeServing
 ) -> None:
-    pictures.routes["/no.jpg"] = b"no picture"
-    names = ["picture.jpg", "missing.jpg", "picture.jpg", "no.jpg"]
-    urls = [pictures.url(f"/{name}") for name in names] + ["ftp://example.com/"]
+    image_server.routes["/no.jpg"] = b"no picture"
+    names = ["image.jpg", "missing.jpg", "image.jpg", "no.jpg"]
+    urls = [image_server.url(f"/{name}") for name in names] + ["ftp://example.com/"]
     answer = client.post("/v1/predictions", json={"urls": urls}, headers={"X-Request-ID": "a"})
     assert answer.status_code == 200
     assert answer.json["model"] == {"name": "sport-classification-model", "version": "1"}
@@ -138,13 +138,13 @@ def test_sixteen_are_enough(client: FlaskClient) -> None:
         check_problem(response, 400, "Invalid request")
 
 
-def test_several_where_one_is_asked_for(client: FlaskClient, pictures: PictureServer) -> None:
-    response = client.post("/predict", json={"urls": [pictures.url("/picture.jpg")] * 2})
+def test_several_where_one_is_asked_for(client: FlaskClient, image_server: ImageServer) -> None:
+    response = client.post("/predict", json={"urls": [image_server.url("/image.jpg")] * 2})
     check_problem(response, 400, "Invalid request")
 
 
 def test_several_are_fetched_side_by_side(
-    client: FlaskClient, pictures: PictureServer, jpeg: bytes
+    client: FlaskClient, image_server: ImageServer, jpeg: bytes
 ) -> None:
     together = threading.Barrier(4)
 
@@ -152,8 +152,8 @@ def test_several_are_fetched_side_by_side(
         together.wait(2)
         answer(handler, jpeg)
 
-    pictures.routes["/meet"] = meet
-    response = client.post("/v1/predictions", json={"urls": [pictures.url("/meet")] * 4})
+    image_server.routes["/meet"] = meet
+    response = client.post("/v1/predictions", json={"urls": [image_server.url("/meet")] * 4})
     assert [one["label"] for one in response.json["predictions"]] == ["cricket"] * 4
 
 
@@ -258,39 +258,39 @@ def test_a_picture_with_too_many_pixels(client: FlaskClient) -> None:
 
 
 @pytest.mark.parametrize("data", [b"", b"<html></html>", encode(gradient())[:2000]])
-def test_what_is_no_picture(client: FlaskClient, pictures: PictureServer, data: bytes) -> None:
-    pictures.routes["/x.jpg"] = lambda handler: answer(handler, data, Content_Type="image/jpeg")
-    by_url = client.post("/predict", json={"url": pictures.url("/x.jpg")})
+def test_what_is_no_picture(client: FlaskClient, image_server: ImageServer, data: bytes) -> None:
+    image_server.routes["/x.jpg"] = lambda handler: answer(handler, data, Content_Type="image/jpeg")
+    by_url = client.post("/predict", json={"url": image_server.url("/x.jpg")})
     check_problem(by_url, 415, "Unsupported image")
     by_body = client.post("/predict", data=data, content_type="image/jpeg")
     check_problem(by_body, 415, "Unsupported image")
 
 
-def test_a_source_without_the_picture(client: FlaskClient, pictures: PictureServer) -> None:
-    response = client.post("/predict", json={"url": pictures.url("/gone.jpg")})
+def test_a_source_without_the_picture(client: FlaskClient, image_server: ImageServer) -> None:
+    response = client.post("/predict", json={"url": image_server.url("/gone.jpg")})
     check_problem(response, 422, "Source refused")
 
 
 def test_a_blocked_address_and_one_where_nobody_answers_look_the_same(
-    settings: Settings, pictures: PictureServer
+    settings: Settings, image_server: ImageServer
 ) -> None:
     client = create_app(replace(settings, allow_private_sources=False)).test_client()
-    blocked = client.post("/predict", json={"url": pictures.url("/picture.jpg")})
+    blocked = client.post("/predict", json={"url": image_server.url("/image.jpg")})
     unknown = client.post("/predict", json={"url": "http://no-such-host.invalid/"})
     problems = [check_problem(response, 422, "Source refused") for response in (blocked, unknown)]
     assert problems[0]["detail"] == problems[1]["detail"]
-    assert not pictures.seen
+    assert not image_server.requests
 
 
-def test_a_source_that_fails(client: FlaskClient, pictures: PictureServer) -> None:
-    pictures.routes["/500"] = lambda handler: answer(handler, b"secret", 500)
-    response = client.post("/predict", json={"url": pictures.url("/500")})
+def test_a_source_that_fails(client: FlaskClient, image_server: ImageServer) -> None:
+    image_server.routes["/500"] = lambda handler: answer(handler, b"secret", 500)
+    response = client.post("/predict", json={"url": image_server.url("/500")})
     assert "secret" not in str(check_problem(response, 502, "Source failed"))
 
 
-def test_a_source_that_is_slow(client: FlaskClient, pictures: PictureServer) -> None:
-    pictures.routes["/slow"] = lambda _: time.sleep(1.5)
-    response = client.post("/predict", json={"url": pictures.url("/slow")})
+def test_a_source_that_is_slow(client: FlaskClient, image_server: ImageServer) -> None:
+    image_server.routes["/slow"] = lambda _: time.sleep(1.5)
+    response = client.post("/predict", json={"url": image_server.url("/slow")})
     check_problem(response, 504, "Source timeout")
 
 

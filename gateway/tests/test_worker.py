@@ -8,8 +8,8 @@ from collections.abc import Iterator
 
 import pytest
 import requests
-from fake_serving import FakeServing
-from service import Service, gateway
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.service import Service, gateway
 
 PLACES = 2
 THREADS = PLACES + 8

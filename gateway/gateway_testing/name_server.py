@@ -7,32 +7,32 @@ from ipaddress import ip_address
 
 from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord
 
-Answer = list[str] | bytes | None  # addresses; a packet as it stands; nothing at all
+Answer = list[str] | bytes | None  # addresses; a packet to send unchanged; no answer
 
 
 class NameServer:
-    """Knows `names`: a name's answer, or a function that makes it from how often it was asked."""
+    """Answers for `names`: a fixed answer, or a function of how often the name was queried."""
 
     def __init__(self) -> None:
         self.names: dict[str, Answer | Callable[[int], Answer]] = {}
-        self.asked: list[tuple[str, str]] = []
-        zone = self
+        self.queries: list[tuple[str, str]] = []  # name and record type
+        server = self
 
         class Handler(socketserver.BaseRequestHandler):
             def handle(self) -> None:
                 data, socket = self.request
-                packet = zone.reply(DNSRecord.parse(data))
+                packet = server.reply(DNSRecord.parse(data))
                 if packet is not None:
                     socket.sendto(packet, self.client_address)
 
         self._server = socketserver.ThreadingUDPServer(("127.0.0.1", 0), Handler)
-        self.address: tuple[str, int] = self._server.server_address
+        self.address: tuple[str, int] = self._server.server_address[:2]  # type: ignore[assignment]
         threading.Thread(target=self._server.serve_forever, args=[0.01], daemon=True).start()
 
     def reply(self, question: DNSRecord) -> bytes | None:
         name, kind = str(question.q.qname).rstrip(".").lower(), QTYPE[question.q.qtype]
-        times = self.asked.count((name, kind))
-        self.asked.append((name, kind))
+        times = self.queries.count((name, kind))
+        self.queries.append((name, kind))
         answer = self.names.get(name, [])
         if callable(answer):
             answer = answer(times)

@@ -1,4 +1,4 @@
-"""A real HTTP server that behaves as badly as a test wants."""
+"""A real HTTP server that serves images, or misbehaves as a test wants."""
 
 import contextlib
 import ssl
@@ -7,40 +7,42 @@ import time
 from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+Route = bytes | Callable[[BaseHTTPRequestHandler], None]
+
 
 class _QuietServer(ThreadingHTTPServer):
     daemon_threads = True
 
     def handle_error(self, *_: object) -> None:
-        """Say nothing: a client that hangs up is what some tests are about."""
+        """Print nothing: in some tests the client hangs up."""
 
 
-class PictureServer:
-    """Serves `routes`: a path's body, or a function that is handed the request's handler."""
+class ImageServer:
+    """Serves `routes`: for each path a body, or a function that gets the request's handler."""
 
     def __init__(
         self, tls: ssl.SSLContext | None = None, address: str = "127.0.0.1", port: int = 0
     ) -> None:
         self.address = address
-        self.routes: dict[str, bytes | Callable[[BaseHTTPRequestHandler], None]] = {}
-        self.seen: list[tuple[str, dict[str, str]]] = []
-        self.peers: list[str] = []  # the addresses that were connected to
-        self.clients: list[tuple[str, int]] = []  # where each request came from
-        routes, seen, peers, clients = self.routes, self.seen, self.peers, self.clients
+        self.routes: dict[str, Route] = {}
+        self.requests: list[tuple[str, dict[str, str]]] = []  # path and headers of each
+        self.local_addresses: list[str] = []  # which of our addresses each request came to
+        self.client_addresses: list[tuple[str, int]] = []  # and which it came from
+        server = self
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
 
             def do_GET(self) -> None:
-                seen.append((self.path, dict(self.headers)))
-                peers.append(self.request.getsockname()[0])
-                clients.append(self.client_address)
-                route = routes.get(self.path)
-                with contextlib.suppress(OSError):  # the client may have had enough
+                server.requests.append((self.path, dict(self.headers)))
+                server.local_addresses.append(self.request.getsockname()[0])
+                server.client_addresses.append(self.client_address)
+                route = server.routes.get(self.path)
+                with contextlib.suppress(OSError):  # the client may have hung up
                     if callable(route):
                         route(self)
                     elif route is None:
-                        answer(self, b"no such picture", 404)
+                        answer(self, b"no such image", 404)
                     else:
                         answer(self, route)
 
@@ -77,10 +79,10 @@ def redirect(location: str) -> Callable[[BaseHTTPRequestHandler], None]:
 
 
 def drip(handler: BaseHTTPRequestHandler) -> None:
-    """Send a byte every tenth of a second and never end."""
+    """Send a byte of the body every tenth of a second, without end."""
     handler.send_response(200)
     handler.end_headers()
-    _drip_forever(handler)
+    _drip_forever(handler, b"x")
 
 
 def drip_chunks(handler: BaseHTTPRequestHandler) -> None:
@@ -92,19 +94,20 @@ def drip_chunks(handler: BaseHTTPRequestHandler) -> None:
 
 
 def drip_headers(handler: BaseHTTPRequestHandler) -> None:
+    """Send a byte of a header every tenth of a second, without end."""
     handler.wfile.write(b"HTTP/1.1 200 OK\r\nX-Long: ")
-    _drip_forever(handler)
+    _drip_forever(handler, b"x")
 
 
-def _drip_forever(handler: BaseHTTPRequestHandler, drop: bytes = b"x") -> None:
+def _drip_forever(handler: BaseHTTPRequestHandler, piece: bytes) -> None:
     for _ in range(600):
-        handler.wfile.write(drop)
+        handler.wfile.write(piece)
         handler.wfile.flush()
         time.sleep(0.1)
 
 
 def flood(handler: BaseHTTPRequestHandler) -> None:
-    """Send without end and without saying how much."""
+    """Send a body without end and without a declared length."""
     handler.send_response(200)
     handler.send_header("Connection", "close")
     handler.end_headers()
@@ -113,7 +116,7 @@ def flood(handler: BaseHTTPRequestHandler) -> None:
 
 
 def broken_off(handler: BaseHTTPRequestHandler) -> None:
-    """Promise more than comes."""
+    """Declare a longer body than is sent."""
     handler.send_response(200)
     handler.send_header("Content-Length", "100000")
     handler.end_headers()

@@ -1,4 +1,7 @@
-"""A model server that answers what a test tells it to, over a real socket."""
+"""A model server that answers what a test tells it to, over a real socket.
+
+As a process of its own: python -m gateway_testing.fake_serving ADDRESS DELAY
+"""
 
 import sys
 import threading
@@ -12,7 +15,11 @@ from google.protobuf.any_pb2 import Any
 from google.protobuf.wrappers_pb2 import Int64Value
 
 from gateway import tf_serving_pb2 as tf
-from gateway.serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+
+try:
+    from gateway.model_client import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+except ImportError:
+    from gateway.serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
 
 SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
 
@@ -21,8 +28,8 @@ def tensor(values: np.ndarray) -> tf.TensorProto:
     shape = tf.TensorShapeProto(dim=[tf.TensorShapeProto.Dim(size=n) for n in values.shape])
     if values.dtype == np.float32:
         return tf.TensorProto(dtype=tf.DT_FLOAT, tensor_shape=shape, float_val=values.ravel())
-    words = [str(word).encode() for word in values.ravel()]
-    return tf.TensorProto(dtype=tf.DT_STRING, tensor_shape=shape, string_val=words)
+    texts = [str(text).encode() for text in values.ravel()]
+    return tf.TensorProto(dtype=tf.DT_STRING, tensor_shape=shape, string_val=texts)
 
 
 def info(dtype: int, *sizes: int) -> tf.TensorInfo:
@@ -62,13 +69,13 @@ def sports_outputs(count: int = 1, top: str = "cricket") -> dict[str, np.ndarray
 
 
 class FakeServing:
-    """Change its attributes between requests; `requests` holds what came in."""
+    """Answers as its attributes say, which may change between requests; records `requests`."""
 
     def __init__(
         self, address: str = "127.0.0.1:0", options: tuple[tuple[str, int], ...] = ()
     ) -> None:
         self.signatures = sports_signatures()
-        self.outputs: dict[str, np.ndarray] | None = None  # None: cricket
+        self.outputs: dict[str, np.ndarray] | None = None  # None: those for cricket
         self.version = 1
         self.names_version = True  # in Predict's answer; OpenVINO Model Server does not
         self.state = tf.ModelVersionStatus.AVAILABLE
@@ -156,8 +163,8 @@ class _Handler(grpc.GenericRpcHandler):
         )
 
 
-if __name__ == "__main__":  # as a process of its own: ADDRESS DELAY
+if __name__ == "__main__":
     fake = FakeServing(sys.argv[1])
     fake.delay = float(sys.argv[2])
-    fake.requests, fake.metadata = deque(maxlen=1), deque(maxlen=1)  # nobody looks at them
+    fake.requests, fake.metadata = deque(maxlen=1), deque(maxlen=1)  # nobody reads them
     threading.Event().wait()

@@ -1,4 +1,4 @@
-"""The whole gateway, gunicorn and all, in processes of its own."""
+"""The whole gateway under gunicorn, in processes of its own."""
 
 import contextlib
 import os
@@ -29,7 +29,12 @@ class Service:
 def gateway(
     host: str, workers: int = 1, output: BinaryIO | None = None, **settings: str
 ) -> Iterator[Service]:
-    """Run it in front of the model server at `host`, with settings as in the environment."""
+    """Run the gateway in front of the model server at `host`.
+
+    Args:
+        output: where its log goes.
+        settings: environment variables.
+    """
     port = run_local.free_port()
     own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
     command = [run_local.tool("gateway", "gunicorn")]
@@ -40,29 +45,29 @@ def gateway(
         yield Service(url, port, process)
 
 
-def ask(service: Service, jpeg: bytes) -> requests.Response:
+def predict(service: Service, jpeg: bytes) -> requests.Response:
     return requests.post(
         f"{service.url}/predict", jpeg, headers={"Content-Type": "image/jpeg"}, timeout=30
     )
 
 
 class Load:
-    """Sends requests at a steady rate, each over a connection of its own."""
+    """Sends RATE requests a second, each over a connection of its own."""
 
     def __init__(self, service: Service, jpeg: bytes) -> None:
         self._service, self._jpeg = service, jpeg
         self._pool = ThreadPoolExecutor(64)
         self._stop = threading.Event()
-        self._asked: list[Future[int]] = []
+        self._answers: list[Future[int]] = []
         self._thread = threading.Thread(target=self._run)
 
     def _run(self) -> None:
         while not self._stop.wait(1 / RATE):
-            self._asked.append(self._pool.submit(self._ask))
+            self._answers.append(self._pool.submit(self._send))
 
-    def _ask(self) -> int:
+    def _send(self) -> int:
         try:
-            return ask(self._service, self._jpeg).status_code
+            return predict(self._service, self._jpeg).status_code
         except requests.RequestException:
             return 0
 
@@ -76,4 +81,4 @@ class Load:
         self._pool.shutdown()
 
     def statuses(self) -> list[int]:
-        return [asked.result() for asked in self._asked]
+        return [answer.result() for answer in self._answers]

@@ -1,21 +1,22 @@
-"""Pictures for the tests, drawn in memory."""
+"""Images drawn in memory."""
 
 import io
 import struct
 import zlib
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 
 def gradient(width: int = 320, height: int = 240) -> Image.Image:
-    """Red grows to the right, green downwards."""
+    """An image that gets redder to the right and greener downwards."""
     red = np.tile(np.linspace(0, 255, width), (height, 1))
     green = np.tile(np.linspace(0, 255, height)[:, None], (1, width))
     return Image.fromarray(np.stack([red, green, np.full_like(red, 60)], -1).astype(np.uint8))
 
 
-def encode(image: Image.Image, file_format: str = "JPEG", **options: object) -> bytes:
+def encode(image: Image.Image, file_format: str = "JPEG", **options: Any) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, file_format, **options)
     return buffer.getvalue()
