@@ -1,4 +1,4 @@
-"""Which addresses a stranger's URL may lead to, and which it leads to."""
+"""Which addresses a stranger's URL may lead to, and DNS lookups with a deadline."""
 
 import ipaddress
 import time
@@ -13,13 +13,13 @@ IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 IPNetwork = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 LOOPBACK = ipaddress.IPv4Address("127.0.0.1")
-# What belongs to the public internet: IPv4, and the one block of IPv6 that IANA hands out
+# The public internet: IPv4, and the one block of IPv6 that IANA allocates from
 # (https://www.iana.org/assignments/ipv6-address-space). The tables of Python's ipaddress
 # change from version to version and let some of the blocks below through.
 GLOBAL_UNICAST = (ipaddress.ip_network("0.0.0.0/0"), ipaddress.ip_network("2000::/3"))
-# Less IANA's special-purpose registries
+# Except IANA's special-purpose registries
 # (https://www.iana.org/assignments/iana-ipv4-special-registry, iana-ipv6-special-registry),
-# whatever carries an IPv4 address inside, and what clouds keep for themselves.
+# whatever embeds an IPv4 address, and the clouds' own services.
 SPECIAL_PURPOSE = tuple(
     ipaddress.ip_network(block)
     for block in (
@@ -56,7 +56,7 @@ def is_public(address: IPAddress, refused: tuple[IPNetwork, ...] = ()) -> bool:
     """Whether an address belongs to the public internet and to it alone.
 
     Args:
-        refused: networks that are one's own although their addresses are public.
+        refused: public networks that are refused all the same, such as one's own.
     """
     if isinstance(address, ipaddress.IPv6Address) and (
         address.scope_id or (int(address) >> 32) & 0xFFFFFFFF in ISATAP
@@ -88,8 +88,8 @@ def resolve(
         return [LOOPBACK]
     resolver = _resolver(nameserver)
     with ThreadPoolExecutor(2, thread_name_prefix="lookup") as lookups:  # both are waited for
-        ask = partial(_ask, resolver, host, deadline=deadline)
-        answers = list(lookups.map(ask, (RdataType.A, RdataType.AAAA)))
+        query = partial(_query_dns, resolver, host, deadline=deadline)
+        answers = list(lookups.map(query, (RdataType.A, RdataType.AAAA)))
     addresses = [address for answer in answers if isinstance(answer, list) for address in answer]
     errors = [answer for answer in answers if isinstance(answer, OSError)]
     if not addresses:
@@ -105,10 +105,10 @@ def _resolver(nameserver: tuple[str, int] | None) -> Resolver:
     return resolver
 
 
-def _ask(
+def _query_dns(
     resolver: Resolver, host: str, kind: RdataType, deadline: float
 ) -> list[IPAddress] | OSError:
-    """One question; its error is an answer, as the other question may have a better one."""
+    """One query; an error is returned, as the query for the other kind may succeed."""
     left = max(0.001, (deadline - time.monotonic()) / 2)  # the rest is for the transfer
     try:
         answer = resolver.resolve(host, kind, lifetime=left, search=False)

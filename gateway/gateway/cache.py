@@ -1,4 +1,4 @@
-"""What the model said of pictures that were sent before."""
+"""A cache of predictions, off by default."""
 
 import threading
 
@@ -8,7 +8,7 @@ from gateway.signatures import Prediction
 
 
 class Cache:
-    """Keeps predictions in memory, in each worker; the one unused longest makes way for a new one.
+    """Keeps predictions in memory, in each worker; the least recently used is dropped first.
 
     Args:
         entries: the most predictions kept.
@@ -21,11 +21,11 @@ class Cache:
         self._lock = threading.Lock()  # looking up reorders the entries, too
 
     def find(self, digest: bytes, version: int, explain: bool) -> Prediction | None:
-        """What this version of the model said of the picture with this digest."""
+        """The prediction of this version of the model for the image with this digest."""
         with self._lock:
             return self._predictions.get((digest, version, explain))
 
-    def keep(self, digest: bytes, explain: bool, prediction: Prediction) -> None:
-        """Remember a prediction, under the version that made it."""
+    def store(self, digest: bytes, explain: bool, prediction: Prediction) -> None:
+        """Keep a prediction, under the version that made it."""
         with self._lock:
             self._predictions[digest, prediction.version, explain] = prediction

@@ -1,4 +1,4 @@
-"""Who may ask, and how often."""
+"""API keys and rate limits."""
 
 import hashlib
 import hmac
@@ -16,16 +16,16 @@ from limits.strategies import MovingWindowRateLimiter
 from gateway.config import Settings
 from gateway.errors import TooManyRequests, Unauthorized
 
-IPV6_CLIENT = 64  # bits of prefix; a provider gives a customer at least that many addresses
+IPV6_CLIENT = 64  # bits of prefix; a provider assigns a customer at least one such network
 
 log = logging.getLogger(__name__)
 
 
 class Clients:
-    """Admits who brings one of the API keys, and counts the pictures of each client.
+    """Checks API keys, and counts the images of each client.
 
     Raises:
-        ValueError: there is no such storage for the counts.
+        ValueError: the storage for the counts is unknown.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -38,36 +38,36 @@ class Clients:
         self._limiter = MovingWindowRateLimiter(storage)
 
     def admit(self, request: Request) -> str:
-        """Say who the client is: its key's digest, or without keys its address.
+        """Identify the client: by its key's digest, or without keys by its address.
 
         Raises:
-            Unauthorized: keys are wanted, and the request brings none of them.
+            Unauthorized: a key is required, and the request has none of ours.
         """
         if not self._keys:
             return _network(request.remote_addr or "")
         sent = _key(request).encode("latin-1", "replace")  # the bytes of a header, says WSGI
-        # Each is compared, whichever fits, so that time tells nothing.
+        # All are compared, so that the time tells nothing.
         if not sum(hmac.compare_digest(sent, key) for key in self._keys):
             raise Unauthorized("Send one of the service's API keys as `Authorization: Bearer KEY`.")
         return hashlib.sha256(sent).hexdigest()
 
-    def count(self, client: str, pictures: int) -> None:
-        """Count pictures against the client's rate.
+    def count(self, client: str, images: int) -> None:
+        """Count images against the client's rate.
 
         Raises:
-            TooManyRequests: they are more than it may send now; says when it may.
+            TooManyRequests: the rate is exceeded; `retry_after` says for how long.
         """
         if self._rate is None:
             return
         try:
-            if self._limiter.hit(self._rate, client, cost=pictures):
+            if self._limiter.hit(self._rate, client, cost=images):
                 return
             reset = self._limiter.get_window_stats(self._rate, client).reset_time
         except Exception:  # whatever the storage's client library raises
-            log.exception("the rate limit's storage is away; the request is let through")
+            log.exception("the rate limit's storage is unreachable; the request is admitted")
             return
         seconds = max(1, math.ceil(reset - time.time()))
-        raise TooManyRequests(f"More than {self._rate} of one client.", retry_after=seconds)
+        raise TooManyRequests(f"The limit for one client is {self._rate}.", retry_after=seconds)
 
 
 def _key(request: Request) -> str:
@@ -76,7 +76,7 @@ def _key(request: Request) -> str:
 
 
 def _network(address: str) -> str:
-    """The client behind an address: an IPv6 customer has very many of them."""
+    """The client behind an address: all of an IPv6 customer's addresses are one client."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""What may differ between deployments, read once from the environment at the edge."""
+"""The settings: what may differ between deployments, read once from the environment."""
 
 import ipaddress
 import math
@@ -12,33 +12,39 @@ import limits
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-def _words(text: str) -> tuple[str, ...]:
+def _strings(text: str) -> tuple[str, ...]:
     return tuple(word.strip() for word in text.split(",") if word.strip())
 
 
-def _numbers(text: str) -> tuple[int, ...]:
-    return tuple(int(word) for word in _words(text))
+def _integers(text: str) -> tuple[int, ...]:
+    return tuple(int(word) for word in _strings(text))
 
 
 def _networks(text: str) -> tuple[Network, ...]:
-    return tuple(ipaddress.ip_network(word) for word in _words(text))
+    return tuple(ipaddress.ip_network(word) for word in _strings(text))
 
 
-def _server(text: str) -> tuple[str, int]:
+def _address_and_port(text: str) -> tuple[str, int]:
     address, _, port = text.rpartition(":")
     return str(ipaddress.ip_address(address.strip("[]"))), int(port)
 
 
-def _switch(text: str) -> bool:
-    switches = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
-    if text.lower() not in switches:
+def read_bool(text: str) -> bool:
+    """Read 1, true, yes or on, and 0, false, no or off.
+
+    Raises:
+        ValueError: it is none of them.
+    """
+    values = {"1": True, "true": True, "yes": True, "on": True}
+    values |= {"0": False, "false": False, "no": False, "off": False}
+    if text.lower() not in values:
         raise ValueError(f"{text!r} is neither true nor false")
-    return switches[text.lower()]
+    return values[text.lower()]
 
 
 def _rate(text: str) -> str:
     if text:
-        limits.parse(text)  # raises when it cannot
+        limits.parse(text)  # raises ValueError
     return text
 
 
@@ -56,30 +62,38 @@ class Settings:
     address is `TF_SERVING_HOST`.
 
     Raises:
-        ValueError: a value cannot be read or makes no sense; the text names the variable.
+        ValueError: a value is invalid; the text names the variable.
     """
 
     tf_serving_host: str = _setting("localhost:8500", str, "TF_SERVING_HOST")
     model_name: str = _setting("sport-classification-model", str)
-    labels: tuple[str, ...] = _setting((), _words)  # for a model that does not bring its own
-    allowed_sources: tuple[str, ...] = _setting((), _words)  # host patterns; none: any public host
-    allow_private_sources: bool = _setting(False, _switch)  # development only
-    allowed_ports: tuple[int, ...] = _setting((80, 443), _numbers)
-    refused_networks: tuple[Network, ...] = _setting((), _networks)  # public, and still one's own
-    nameserver: tuple[str, int] | None = _setting(None, _server)  # none: /etc/resolv.conf's
+    labels: tuple[str, ...] = _setting((), _strings)  # for a model that has none of its own
+    allowed_sources: tuple[str, ...] = _setting(
+        (), _strings
+    )  # host patterns; none: any public host
+    allow_private_sources: bool = _setting(False, read_bool)  # development only
+    allowed_ports: tuple[int, ...] = _setting((80, 443), _integers)
+    refused_networks: tuple[Network, ...] = _setting(
+        (), _networks
+    )  # refused although public, such as one's own
+    nameserver: tuple[str, int] | None = _setting(
+        None, _address_and_port
+    )  # none: /etc/resolv.conf's
     max_per_source: int = _setting(8, int)  # downloads at once from one address, in each worker
     fetch_timeout: float = _setting(10.0, float)  # a whole download, redirects included
     request_timeout: float = _setting(20.0, float)  # a whole request; the model gets what is left
     max_body_bytes: int = _setting(25_000_000, int)
     max_image_bytes: int = _setting(20_000_000, int)
     max_image_pixels: int = _setting(50_000_000, int)
-    max_in_flight: int = _setting(16, int)  # pictures worked on at once, in each worker
-    cache_entries: int = _setting(0, int, least=0)  # answers kept in each worker; 0: none
-    cache_seconds: float = _setting(300.0, float)  # how long each may be repeated
-    api_keys: tuple[str, ...] = _setting((), _words)  # none: nobody needs one
-    rate_limit: str = _setting("", _rate)  # pictures of one client, like 60/minute; empty: any
-    rate_limit_storage: str = _setting("memory://", str)  # where they are counted
-    trusted_proxies: int = _setting(0, int, least=0)  # each has added to X-Forwarded-For
+    max_in_flight: int = _setting(16, int)  # requests, and images in memory, in each worker
+    cache_entries: int = _setting(0, int, least=0)  # predictions kept in each worker; 0: none
+    cache_seconds: float = _setting(300.0, float)  # how long each is kept
+    api_keys: tuple[str, ...] = _setting((), _strings)  # none: no key is required
+    rate_limit: str = _setting("", _rate)  # images of one client, like 60/minute; empty: unlimited
+    rate_limit_storage: str = _setting("memory://", str)  # where images are counted
+    trusted_proxies: int = _setting(
+        0, int, least=0
+    )  # in front, each of which adds to X-Forwarded-For
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
@@ -116,6 +130,6 @@ class Settings:
         if not all(0 < port < 65536 for port in self.allowed_ports) or not self.allowed_ports:
             raise ValueError("GATEWAY_ALLOWED_PORTS: ports go from 1 to 65535")
         if len(set(self.labels)) != len(self.labels):
-            raise ValueError("GATEWAY_LABELS: a label stands there twice")
+            raise ValueError("GATEWAY_LABELS: a label is listed twice")
         if self.fetch_timeout >= self.request_timeout:
             raise ValueError("GATEWAY_FETCH_TIMEOUT: must be below GATEWAY_REQUEST_TIMEOUT")

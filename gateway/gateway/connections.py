@@ -1,240 +1,162 @@
-"""Connections to sources: to one checked address, cut off in time, kept for the next picture."""
+"""Connections to sources: to one checked address, within one deadline, kept for the next image."""
 
-import contextlib
 import functools
 import socket
 import ssl
-import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from http.client import HTTPException
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
 
 import certifi
-from urllib3 import HTTPResponse
+from urllib3 import BaseHTTPResponse, HTTPConnectionPool, HTTPSConnectionPool, PoolManager, Timeout
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ProtocolError
+from urllib3.util import Url
 from urllib3.util.ssl_ import create_urllib3_context
 
 from gateway.addresses import IPAddress
 
-MAX_KEPT = 32
-KEPT_SECONDS = 5.0  # less than most servers wait for another request
-
-Watch = Callable[[socket.socket], None]
+MAX_SOURCES = 32  # to which connections are kept
+MAX_IDLE_SECONDS = 5.0  # less than most servers wait for another request
 
 
-class Cutter:
-    """Cuts connections off at their deadlines, all from one thread that ends when none is left.
+class DeadlineSocket(socket.socket):
+    """A socket whose timeout bounds all that is received after it was set, not each single wait.
 
-    A socket's timeout bounds a single wait; a source that sends a byte a second never meets it.
+    Otherwise a source that sends a byte a second never times out.
     """
 
-    def __init__(self) -> None:
-        self._due: dict[socket.socket, float] = {}
-        self._next = 0.0  # when the thread looks again
-        self._thread: threading.Thread | None = None
-        self._changed = threading.Condition()
+    _deadline = 0.0
 
-    @contextlib.contextmanager
-    def until(self, deadline: float) -> Iterator[Watch]:
-        """Give a function; connections passed to it are cut if they outlive the deadline.
+    def settimeout(self, value: float | None) -> None:
+        self._deadline = time.monotonic() + (value or 0)
+        super().settimeout(value)
 
-        Args:
-            deadline: on time.monotonic's clock.
-        """
-        handles: list[socket.socket] = []
-
-        def watch(connection: socket.socket) -> None:
-            # Of its own, for TLS takes the descriptor of the original over.
-            handles.append(socket.fromfd(connection.fileno(), connection.family, connection.type))
-            self._add(handles[-1], deadline)
-
-        try:
-            yield watch
-        finally:
-            with self._changed:  # so that no other connection that got its descriptor is cut
-                for handle in handles:
-                    self._due.pop(handle, None)
-                    handle.close()
-
-    def _add(self, handle: socket.socket, deadline: float) -> None:
-        with self._changed:
-            self._due[handle] = deadline
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="cutter", daemon=True)
-                self._thread.start()
-            elif deadline < self._next:
-                self._changed.notify()
-
-    def _run(self) -> None:
-        with self._changed:
-            while self._due:
-                now = time.monotonic()
-                for handle in [each for each, deadline in self._due.items() if deadline <= now]:
-                    del self._due[handle]
-                    with contextlib.suppress(OSError):  # closed already
-                        handle.shutdown(socket.SHUT_RDWR)
-                self._next = min(self._due.values(), default=now)
-                self._changed.wait(self._next - now)
-            self._thread = None
+    def recv_into(self, *args: Any) -> int:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise TimeoutError("timed out")
+        super().settimeout(left)
+        return super().recv_into(*args)
 
 
-class _Connection(HTTPConnection):
-    """Has its socket watched as soon as it is there, before TLS."""
-
-    watch: Watch
-
-    def _new_conn(self) -> socket.socket:
-        connection = super()._new_conn()
-        self.watch(connection)
-        return connection
-
-
-class _TLSConnection(_Connection, HTTPSConnection):
+class DeadlineTLSSocket(DeadlineSocket, ssl.SSLSocket):
     pass
 
 
-@dataclass(frozen=True)
-class Peer:
-    """Whom a connection leads to.
+class StaleConnection(OSError):
+    """A kept connection had been closed by the source, which has not read the request."""
 
-    Attributes:
-        host: as the URL names it.
-        address: one that the host has, checked.
-        port: there.
-        tls: whether the host has to show its certificate.
+
+class SourceConnection(HTTPConnection):
+    _answered_at: float | None = None  # on time.monotonic's clock; None: not on this socket
+
+    @property
+    def is_connected(self) -> bool:  # asked by the pool before a connection is used again
+        if self._answered_at is None or time.monotonic() - self._answered_at > MAX_IDLE_SECONDS:
+            return False
+        return super().is_connected
+
+    def connect(self) -> None:
+        self._answered_at = None
+        super().connect()
+
+    def getresponse(self) -> Any:
+        try:
+            response = super().getresponse()
+        except ConnectionError as error:
+            if self._answered_at is not None:
+                raise StaleConnection from error
+            raise
+        self._answered_at = time.monotonic()
+        return response
+
+    def _new_conn(self) -> socket.socket:
+        started = time.monotonic()
+        connection = DeadlineSocket(fileno=super()._new_conn().detach())
+        timeout = self.timeout or 0.0  # `_send` always sets one
+        connection.settimeout(max(0.001, timeout - (time.monotonic() - started)))
+        return connection
+
+
+class SourceTLSConnection(SourceConnection, HTTPSConnection):
+    pass
+
+
+class SourceHTTPPool(HTTPConnectionPool):
+    ConnectionCls = SourceConnection
+
+
+class SourceHTTPSPool(HTTPSConnectionPool):
+    ConnectionCls = SourceTLSConnection
+
+
+class SourcePool:
+    """Sends requests to sources, over kept connections where there are any.
+
+    Args:
+        max_per_source: how many connections to one source are kept.
     """
 
-    host: str
-    address: IPAddress
-    port: int
-    tls: bool
+    def __init__(self, max_per_source: int) -> None:
+        self._manager = PoolManager(MAX_SOURCES, maxsize=max_per_source)
+        self._manager.pool_classes_by_scheme = {"http": SourceHTTPPool, "https": SourceHTTPSPool}
 
-
-@dataclass(eq=False)
-class _Kept:
-    connection: _Connection
-    peer: Peer
-    since: float
-
-
-class Connections:
-    """Asks sources, and keeps connections that can take another request for a while."""
-
-    def __init__(self) -> None:
-        self._cutter = Cutter()
-        self._kept: list[_Kept] = []  # the newest is the last
-        self._lock = threading.Lock()
-
-    @contextlib.contextmanager
-    def get(
-        self, peer: Peer, target: str, headers: Mapping[str, str], deadline: float
-    ) -> Iterator[HTTPResponse]:
-        """Send a GET request; the body of the answer is there to be read in the context.
+    @contextmanager
+    def open_response(
+        self, source: Url, address: IPAddress, headers: Mapping[str, str], deadline: float
+    ) -> Iterator[BaseHTTPResponse]:
+        """Send a GET request; the body is to be read in the context.
 
         Args:
-            target: path and query.
-            headers: `Host` among them.
-            deadline: when to cut the connection off, on time.monotonic's clock.
+            source: an http or https URL; its host is the one that must show a certificate.
+            address: the host's checked address, which is connected to.
+            deadline: when to give up on the whole exchange, on time.monotonic's clock.
 
         Raises:
             HTTPError, HTTPException, OSError, ValueError: as urllib3 and http.client put it.
         """
-        drained = False
-        with self._cutter.until(deadline) as watch:
-            exchange = functools.partial(
-                _exchange, target=target, headers=headers, deadline=deadline, watch=watch
+        tls = {
+            "server_hostname": (source.host or "").strip("[]"),
+            "ssl_context": _ssl_context(certifi.where()),
+        }
+        pool = self._manager.connection_from_host(str(address), source.port, source.scheme, tls)
+        headers = {**headers, "Host": source.netloc or ""}
+        response = _send(pool, source.request_uri, headers, deadline)
+        try:
+            yield response
+        finally:  # nothing happens if the body was read to its end: the connection is kept
+            response.close()
+            response.release_conn()
+
+
+def _send(
+    pool: HTTPConnectionPool, target: str, headers: Mapping[str, str], deadline: float
+) -> BaseHTTPResponse:
+    """Send again only if a kept connection was stale; each of these failures uses one up."""
+    while (left := deadline - time.monotonic()) > 0:
+        try:
+            return pool.urlopen(
+                "GET",
+                target,
+                headers=headers,
+                retries=False,
+                redirect=False,
+                timeout=Timeout(total=left),
+                preload_content=False,
+                decode_content=False,
             )
-            connection, response = self._ask(peer, exchange)
-            try:
-                yield response
-                drained = response.closed  # nothing of the body is left to read
-            finally:
-                response.close()
-                if not drained:
-                    connection.close()
-        if drained and connection.sock:  # unless the source wanted it closed
-            self._keep(connection, peer)
-
-    def __del__(self) -> None:
-        for kept in self._kept:
-            kept.connection.close()
-
-    def _ask(
-        self, peer: Peer, exchange: Callable[[_Connection], HTTPResponse]
-    ) -> tuple[_Connection, HTTPResponse]:
-        if kept := self._take(peer):
-            with contextlib.suppress(HTTPException, OSError):  # the source has just ended it
-                return kept, exchange(kept)
-        connection = _connection(peer)
-        return connection, exchange(connection)
-
-    def _take(self, peer: Peer) -> _Connection | None:
-        """The newest that leads there, if it still stands; old ones are closed."""
-        with self._lock:
-            oldest = time.monotonic() - KEPT_SECONDS
-            old = [kept for kept in self._kept if kept.since < oldest]
-            del self._kept[: len(old)]
-            found = next((kept for kept in reversed(self._kept) if kept.peer == peer), None)
-            if found:
-                self._kept.remove(found)
-        for kept in old:
-            kept.connection.close()
-        if found is None:
-            return None
-        if found.connection.is_connected:  # and has nothing unasked to say
-            return found.connection
-        found.connection.close()
-        return None
-
-    def _keep(self, connection: _Connection, peer: Peer) -> None:
-        with self._lock:
-            self._kept.append(_Kept(connection, peer, time.monotonic()))
-            surplus = self._kept[:-MAX_KEPT]
-            del self._kept[:-MAX_KEPT]
-        for kept in surplus:
-            kept.connection.close()
-
-
-def _exchange(
-    connection: _Connection,
-    target: str,
-    headers: Mapping[str, str],
-    deadline: float,
-    watch: Watch,
-) -> HTTPResponse:
-    connection.watch = watch
-    if connection.sock is not None:
-        watch(connection.sock)
-    try:
-        connection.timeout = deadline - time.monotonic()
-        if connection.timeout <= 0:
-            raise TimeoutError
-        connection.request(
-            "GET", target, headers=headers, preload_content=False, decode_content=False
-        )
-        return connection.getresponse()
-    except BaseException:
-        connection.close()
-        raise
-
-
-def _connection(peer: Peer) -> _Connection:
-    address = str(peer.address)
-    if not peer.tls:
-        return _Connection(address, peer.port)
-    return _TLSConnection(
-        address,
-        peer.port,
-        ssl_context=_trusting(certifi.where()),
-        server_hostname=peer.host,
-        assert_hostname=peer.host,
-    )
+        except ProtocolError as error:
+            if not any(isinstance(cause, StaleConnection) for cause in error.args):
+                raise
+    raise TimeoutError("timed out")
 
 
 @functools.cache
-def _trusting(authorities: str) -> ssl.SSLContext:
-    """Reading the authorities takes 20 ms, far more than all else in a download."""
-    context = create_urllib3_context()  # verifies
+def _ssl_context(authorities: str) -> ssl.SSLContext:
+    """Made once: reading the trusted authorities takes far longer than the rest of a download."""
+    context = create_urllib3_context()  # checks certificates and host names
     context.load_verify_locations(authorities)
+    context.sslsocket_class = DeadlineTLSSocket
     return context

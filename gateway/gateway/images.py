@@ -1,9 +1,8 @@
-"""From the bytes of a picture to the pixels a model takes. Training and serving both use this."""
+"""From the bytes of an image to the pixels a model takes. Training and serving both use this."""
 
 import io
-import warnings
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 from keras_image_helper import create_preprocessor
@@ -11,11 +10,12 @@ from PIL import ExifTags, Image
 
 from gateway.errors import GatewayError, ImageTooLarge, UnsupportedImage
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # Pillow's names
+FORMAT_NAMES = "JPEG, PNG, WebP, GIF or BMP"  # for people
 MAX_PIXELS = 50_000_000
 WHITE = (255, 255, 255)
 
-# EXIF orientation -> what brings the picture upright (EXIF 2.32, tag 0x0112).
+# EXIF orientation -> what brings the image upright (EXIF 2.32, tag 0x0112).
 UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -25,27 +25,36 @@ UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-TURNED = {5, 6, 7, 8}  # width and height change places
+SIDEWAYS = {5, 6, 7, 8}  # width and height are swapped
 
-# A stranger's broken metadata is not worth a line in our log; a picture of up
-# to twice Pillow's own pixel limit is worth more than a line.
-warnings.filterwarnings("ignore", category=UserWarning, module=r"PIL\.")
-warnings.simplefilter("error", Image.DecompressionBombWarning)
+
+def declared_pixels(data: bytes, max_pixels: int = MAX_PIXELS) -> int:
+    """Width times height as the file's head declares them; nothing is decoded.
+
+    Args:
+        data: a JPEG, PNG, WebP, GIF or BMP file.
+        max_pixels: the most that the file may declare.
+
+    Raises:
+        ImageTooLarge: the file declares more than `max_pixels`.
+        UnsupportedImage: the file is not one of the formats, or its head is broken.
+    """
+    with _translated_errors(max_pixels):
+        if _is_webp(data):
+            return _check_pixels(_webp_size(data), max_pixels)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            return _check_pixels(image.size, max_pixels)
 
 
 def preprocess(
-    data: bytes,
-    size: tuple[int, int] = (299, 299),
-    max_pixels: int = MAX_PIXELS,
-    reserve: Callable[[int], AbstractContextManager[None]] = lambda _: nullcontext(),
+    data: bytes, size: tuple[int, int] = (299, 299), max_pixels: int = MAX_PIXELS
 ) -> np.ndarray:
-    """Decode a picture and squeeze it to the model's size.
+    """Decode an image and resize it to the model's size, ignoring the aspect ratio.
 
     Args:
         data: a JPEG, PNG, WebP, GIF or BMP file; the first frame counts.
         size: height and width of the result, in pixels.
         max_pixels: the most pixels the file may declare.
-        reserve: called with the pixels that the file declares; they are decoded in its context.
 
     Returns:
         uint8 array [height, width, 3], RGB, upright, transparency on white.
@@ -54,20 +63,19 @@ def preprocess(
         ImageTooLarge: the file declares more than `max_pixels`.
         UnsupportedImage: the file is not one of the formats, or is broken.
     """
-    try:
-        pixels = _declared_pixels(data)
-        if pixels > max_pixels:
-            raise ImageTooLarge(f"The picture has more than {max_pixels} pixels.")
-        with reserve(pixels), Image.open(io.BytesIO(data), formats=FORMATS) as image:
+    with _translated_errors(max_pixels):
+        if _is_webp(data):
+            _check_pixels(_webp_size(data), max_pixels)
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_pixels(image.size, max_pixels)
             return np.asarray(_shrink(image, size))
-    except GatewayError:
-        raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ImageTooLarge(f"The picture has more than {max_pixels} pixels.") from error
-    except Exception as error:  # a decoder fed with a stranger's bytes raises anything
-        raise UnsupportedImage(
-            "The picture is not a readable JPEG, PNG, WebP, GIF or BMP file."
-        ) from error
+
+
+def resize(pixels: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Resize uint8 [height, width, 3] to `size`, height and width, as `preprocess` does."""
+    height, width = size
+    image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+    return np.asarray(image)
 
 
 def scale(images: np.ndarray) -> np.ndarray:
@@ -84,13 +92,31 @@ def scale(images: np.ndarray) -> np.ndarray:
     return scaled
 
 
-def _declared_pixels(data: bytes) -> int:
-    if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        width, height = _webp_size(data)  # to open one takes the memory of its pixels, twice
-    else:
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            width, height = image.size
-    return width * height
+@contextmanager
+def _translated_errors(max_pixels: int) -> Iterator[None]:
+    try:
+        yield
+    except GatewayError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise _too_large(max_pixels) from error
+    except Exception as error:  # a decoder fed with a stranger's bytes raises anything
+        raise UnsupportedImage(f"The image is not a readable {FORMAT_NAMES} file.") from error
+
+
+def _too_large(max_pixels: int) -> ImageTooLarge:
+    return ImageTooLarge(f"The image has more than {max_pixels} pixels.")
+
+
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> int:
+    if size[0] * size[1] > max_pixels:
+        raise _too_large(max_pixels)
+    return size[0] * size[1]
+
+
+def _is_webp(data: bytes) -> bool:
+    """Pillow allocates a WebP's pixels, twice, when it opens one; so its size is read here."""
+    return data[:4] == b"RIFF" and data[8:12] == b"WEBP"
 
 
 def _webp_size(data: bytes) -> tuple[int, int]:
@@ -110,7 +136,7 @@ def _webp_size(data: bytes) -> tuple[int, int]:
 def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     height, width = size
     orientation = _orientation(image)
-    if orientation in TURNED:
+    if orientation in SIDEWAYS:
         height, width = width, height
     image.draft(None, (width, height))  # a JPEG decodes straight to 1/2, 1/4 or 1/8, which is cheap
     image = _eight_bit(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
@@ -136,5 +162,5 @@ def _eight_bit(image: Image.Image) -> Image.Image:
 def _orientation(image: Image.Image) -> int:
     try:
         return int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # a broken EXIF block must not cost the picture
+    except Exception:  # a broken EXIF block must not cost the image
         return 1

@@ -5,7 +5,9 @@ import time
 from typing import Any
 
 import structlog
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
+
+from gateway.records import current_record
 
 requests = logging.getLogger("gateway.requests")
 SHARED = [
@@ -25,7 +27,7 @@ FORMAT: dict[str, Any] = {
         structlog.processors.JSONRenderer(sort_keys=False),
     ],
 }
-# For logging.config.dictConfig; gunicorn's own lines take the same form.
+# For logging.config.dictConfig; gunicorn's own lines have the same form.
 CONFIG: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -45,24 +47,25 @@ CONFIG: dict[str, Any] = {
 
 
 def register(app: Flask) -> None:
-    """Log every request of `app` when it is answered."""
+    """Log every request of `app` once it is answered."""
 
     @app.after_request
     def log(response: Response) -> Response:
+        record = current_record()
         fields: dict[str, Any] = {
-            "request_id": g.get("request_id", ""),
+            "request_id": record.request_id,
             "client": request.remote_addr,
             "method": request.method,
             "path": request.path,
             "status": response.status_code,
             "bytes": response.content_length,
-            "seconds": round(time.monotonic() - g.began, 4),
+            "seconds": round(time.monotonic() - record.started, 4),
         }
-        if "reason" in g:
-            fields |= {"reason": g.reason, "cause": g.get("cause", "")}
-        if outcomes := g.get("outcomes", []):
-            fields["pictures"] = len(outcomes)
-            for stage in outcomes[0].stages:  # of several, the first one's
-                fields[f"{stage.name}_seconds"] = round(stage.seconds, 4)
+        if record.problem:
+            fields |= {"reason": record.problem, "cause": record.cause}
+        if record.outcomes:
+            fields["images"] = len(record.outcomes)
+        for stage in sorted(record.all_stages(), key=lambda stage: stage.seconds):
+            fields[f"{stage.name}_seconds"] = round(stage.seconds, 4)  # of several, the longest
         requests.info("request", extra=fields)
         return response

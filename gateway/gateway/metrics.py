@@ -1,63 +1,47 @@
-"""What Prometheus is told, summed over gunicorn's workers."""
+"""Prometheus metrics, summed over gunicorn's workers."""
 
 import os
+from collections.abc import Iterable
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector
 
-SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the workers' numbers meet; prometheus-client's
+from gateway.records import Stage
+
+SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # shared by the workers; prometheus-client's variable
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
 
 
 class Metrics:
-    """The gateway's counters; one object for each app."""
+    """The gateway's metrics; one object for each app."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()
-        self.requests = Counter(
-            "gateway_requests_total", "Requests answered", ["endpoint", "status"], registry=registry
+        self._registry = CollectorRegistry()
+        self._model: tuple[str, str] | None = None
+        counter = partial(Counter, registry=self._registry)
+        gauge = partial(Gauge, registry=self._registry)
+        histogram = partial(Histogram, registry=self._registry, buckets=SECONDS)
+        self.requests = counter("gateway_requests_total", "Requests", ["endpoint", "status"])
+        self.request_seconds = histogram("gateway_request_seconds", "Request time", ["endpoint"])
+        self.stage_seconds = histogram(
+            "gateway_stage_seconds", "Time of a stage of the work on images", ["stage", "outcome"]
         )
-        self.request_seconds = Histogram(
-            "gateway_request_seconds",
-            "From accept to answer",
-            ["endpoint"],
-            buckets=SECONDS,
-            registry=registry,
+        self.in_flight = gauge(
+            "gateway_in_flight", "Images being worked on", multiprocess_mode="livesum"
         )
-        self.stage_seconds = Histogram(
-            "gateway_stage_seconds",
-            "What a picture's fetch, decode and predict took",
-            ["stage"],
-            buckets=SECONDS,
-            registry=registry,
-        )
-        self.in_flight = Gauge(
-            "gateway_in_flight",
-            "Pictures worked on now",
-            multiprocess_mode="livesum",
-            registry=registry,
-        )
-        self.refusals = Counter(
-            "gateway_refusals_total", "Problems answered, by type", ["reason"], registry=registry
-        )
-        self.received_bytes = Counter(
-            "gateway_received_bytes_total", "Pictures fetched or sent", registry=registry
-        )
-        self.cache = Counter(
-            "gateway_cache_total", "Pictures looked up in the cache", ["result"], registry=registry
-        )
-        self._model_info = Gauge(
+        self.refusals = counter("gateway_refusals_total", "Problems answered, by type", ["reason"])
+        self.received_bytes = counter("gateway_received_bytes_total", "Bytes of images received")
+        self.cache = counter("gateway_cache_total", "Images looked up in the cache", ["result"])
+        self._model_info = gauge(
             "gateway_model_info",
             "1 for the version that answered last",
             ["name", "version"],
             multiprocess_mode="livemax",
-            registry=registry,
         )
-        self._model: tuple[str, str] | None = None
-        self._registry = registry
 
-    def answered_by(self, name: str, version: int) -> None:
-        """Note which model gave an answer."""
+    def set_model(self, name: str, version: int) -> None:
+        """Show which version of the model answered last."""
         model = (name, str(version))
         if model != self._model:
             if self._model is not None:
@@ -65,8 +49,12 @@ class Metrics:
             self._model_info.labels(*model).set(1)
             self._model = model
 
+    def record_stages(self, stages: Iterable[Stage]) -> None:
+        for stage in stages:
+            self.stage_seconds.labels(stage.name, stage.outcome).observe(stage.seconds)
+
     def text(self) -> bytes:
-        """All numbers in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         if SHARED_FOLDER not in os.environ:
             return generate_latest(self._registry)
         shared = CollectorRegistry()

@@ -1,8 +1,8 @@
-"""What a SavedModel takes and gives, read from the model itself.
+"""A model's inputs and outputs, read from the model itself.
 
-Two kinds are understood. Ours takes uint8 `images` and gives `probabilities`,
-`labels` and `in_domain`; a plain Keras export takes one float32 picture and
-gives one row of numbers, whose labels come from the settings.
+Two kinds are supported. Ours takes uint8 `images` and returns `probabilities`,
+`labels` and `in_domain`; a plain Keras export takes one float32 image and
+returns one row of scores, whose labels come from the settings.
 """
 
 from collections.abc import Mapping
@@ -15,21 +15,27 @@ from gateway.errors import ModelFailed
 
 SERVING_DEFAULT, EXPLAIN = "serving_default", "explain"
 PROBABILITIES, LABELS, IN_DOMAIN, HEATMAPS = "probabilities", "labels", "in_domain", "heatmaps"
+IN_DOMAIN_BOUNDARY = 0.5  # from here up an image probably shows one of the labels
 TOLERANCE = 1e-3  # of a sum of probabilities
 
 
 @dataclass(frozen=True)
 class Prediction:
-    """What the model says of one picture."""
+    """The model's answer about one image."""
 
     version: int
     probabilities: dict[str, float]
-    in_domain: float | None  # from 0.5 up, probably one of the labels; None: the model does not say
-    heatmap: list[list[float]] | None  # rows of values from 0 to 1; None: not asked for
+    in_domain: float | None  # 0 to 1; None: the model has no such output
+    heatmap: list[list[float]] | None  # rows of values from 0 to 1; None: not requested
 
     @property
     def label(self) -> str:
         return max(self.probabilities, key=self.probabilities.__getitem__)
+
+    @property
+    def known(self) -> bool | None:
+        """Whether the image probably shows one of the labels; None: the model does not tell."""
+        return None if self.in_domain is None else self.in_domain >= IN_DOMAIN_BOUNDARY
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,7 @@ class Signature:
     dtype: tf.DataType
     size: tuple[int, int]  # height, width
     output: str
-    labels: tuple[str, ...]  # empty: the model sends them
+    labels: tuple[str, ...]  # empty: the model returns them
     explains: bool
 
     @property
@@ -52,10 +58,10 @@ class Signature:
     def from_metadata(
         cls, metadata: tf.GetModelMetadataResponse, labels: tuple[str, ...]
     ) -> "Signature":
-        """Understand GetModelMetadata's answer.
+        """Read the signature from a GetModelMetadata response.
 
         Raises:
-            ModelFailed: this is no image classifier, or its labels are missing.
+            ModelFailed: the model is not an image classifier, or its labels are missing.
         """
         packed = metadata.metadata["signature_def"].value
         signatures = tf.SignatureDefMap.FromString(packed).signature_def
@@ -63,23 +69,23 @@ class Signature:
             raise ModelFailed(f"The model has no signature {SERVING_DEFAULT!r}.")
         signature = signatures[SERVING_DEFAULT]
         name, info = _image_input(signature)
-        brings_labels = LABELS in signature.outputs
-        if not (brings_labels or labels):
-            raise ModelFailed("The model brings no labels; GATEWAY_LABELS has to name them.")
+        has_labels = LABELS in signature.outputs
+        if not (has_labels or labels):
+            raise ModelFailed("The model has no labels of its own; GATEWAY_LABELS must name them.")
         return cls(
             version=metadata.model_spec.version.value,
             input=name,
             dtype=info.dtype,
             size=(info.tensor_shape.dim[1].size, info.tensor_shape.dim[2].size),
             output=_scores_output(signature),
-            labels=() if brings_labels else labels,
+            labels=() if has_labels else labels,
             explains=EXPLAIN in signatures,
         )
 
-    def read(self, response: tf.PredictResponse, count: int) -> list[Prediction]:
-        """Understand Predict's answer about `count` pictures.
+    def parse_response(self, response: tf.PredictResponse, count: int) -> list[Prediction]:
+        """Read the predictions of `count` images.
 
-        OpenVINO Model Server does not say which version answered; then it is the signature's.
+        A response that does not name its version (OpenVINO Model Server's) gets the signature's.
 
         Raises:
             ModelFailed: an output is missing, has another shape, or holds no probabilities.
@@ -111,10 +117,10 @@ def _image_input(signature: tf.SignatureDef) -> tuple[str, tf.TensorInfo]:
     if len(signature.inputs) == 1:
         [(name, info)] = signature.inputs.items()
         sizes = [dim.size for dim in info.tensor_shape.dim]
-        known = info.dtype in (tf.DT_UINT8, tf.DT_FLOAT)
-        if known and len(sizes) == 4 and min(sizes[1:3]) > 0 and sizes[3] == 3:
+        supported = info.dtype in (tf.DT_UINT8, tf.DT_FLOAT)
+        if supported and len(sizes) == 4 and min(sizes[1:3]) > 0 and sizes[3] == 3:
             return name, info
-    raise ModelFailed("The model does not take one picture, uint8 or float32 [N,height,width,3].")
+    raise ModelFailed("The model does not take one image, uint8 or float32 [N,height,width,3].")
 
 
 def _scores_output(signature: tf.SignatureDef) -> str:
@@ -126,7 +132,7 @@ def _scores_output(signature: tf.SignatureDef) -> str:
         if info.dtype == tf.DT_FLOAT and len(info.tensor_shape.dim) == 2
     ]
     if len(floats) != 1:
-        raise ModelFailed("The model does not give one row of numbers, float32 [N,classes].")
+        raise ModelFailed("The model does not return one row of scores, float32 [N,classes].")
     return floats[0]
 
 
@@ -144,27 +150,27 @@ def _floats(tensor: tf.TensorProto) -> np.ndarray:
     try:
         return values.reshape(_shape(tensor))
     except ValueError as error:
-        raise ModelFailed("The model's answer has another shape than it says.") from error
+        raise ModelFailed("The model's answer does not have the shape that it declares.") from error
 
 
 def _labels(tensor: tf.TensorProto, shape: tuple[int, ...]) -> list[tuple[str, ...]]:
     if _shape(tensor) != shape or len(tensor.string_val) != shape[0] * shape[1]:
         raise ModelFailed("The model's labels do not match its probabilities.")
-    words = [word.decode(errors="replace") for word in tensor.string_val]
-    return [tuple(words[row * shape[1] : (row + 1) * shape[1]]) for row in range(shape[0])]
+    names = [name.decode(errors="replace") for name in tensor.string_val]
+    return [tuple(names[row * shape[1] : (row + 1) * shape[1]]) for row in range(shape[0])]
 
 
 def _distributions(rows: np.ndarray, from_logits: bool) -> np.ndarray:
-    """Check that each row is a distribution; a plain export may end in logits, which become one."""
+    """Check that each row is a distribution; logits, allowed of a plain export, become one."""
     rows = rows.astype(np.float64)
     if not np.isfinite(rows).all():
-        raise ModelFailed("The model's answer holds numbers that are no probabilities.")
-    proper = (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) <= TOLERANCE)
-    if not proper.all():
+        raise ModelFailed("The model's answer holds numbers that are not probabilities.")
+    normalized = (rows >= 0).all(axis=1) & (abs(rows.sum(axis=1) - 1) <= TOLERANCE)
+    if not normalized.all():
         if not from_logits:
-            raise ModelFailed("The model's answer holds numbers that are no probabilities.")
+            raise ModelFailed("The model's answer holds numbers that are not probabilities.")
         powers = np.exp(rows - rows.max(axis=1, keepdims=True))
-        rows = np.where(proper[:, None], rows, powers / powers.sum(axis=1, keepdims=True))
+        rows = np.where(normalized[:, None], rows, powers / powers.sum(axis=1, keepdims=True))
     return rows
 
 
@@ -176,8 +182,8 @@ def _optional(
         return None
     values = _floats(outputs[name])
     matches = values.ndim == len(shape) and all(
-        wanted in (None, size) for wanted, size in zip(shape, values.shape, strict=True)
+        expected in (None, size) for expected, size in zip(shape, values.shape, strict=True)
     )
     if not matches or not np.isfinite(values).all():
-        raise ModelFailed(f"The model's {name!r} are not what its signature says.")
+        raise ModelFailed(f"The model's {name!r} do not match its signature.")
     return values

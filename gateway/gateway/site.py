@@ -1,17 +1,20 @@
-"""What a browser gets: the page, and the API's description with a viewer."""
+"""The page, and the API's description with a viewer."""
 
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import yaml
 from flask import Blueprint, Response, jsonify, send_from_directory
 from flask.typing import ResponseReturnValue
 
+from gateway.version import VERSION
+
 PAGE = Path(__file__).parent / "page"
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 DAY = 86_400  # seconds
-# Nothing from elsewhere and nothing inline; data: and blob: are pictures of the page's own making.
+# Nothing from elsewhere and nothing inline; data: and blob: are images that the page makes itself.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
     " img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none';"
@@ -59,14 +62,15 @@ def viewer_file(name: str) -> Response:
 
 
 @cache
-def _openapi() -> dict[str, object]:
-    document: dict[str, object] = yaml.safe_load(OPENAPI.read_text())
+def _openapi() -> dict[str, Any]:
+    document: dict[str, Any] = yaml.safe_load(OPENAPI.read_text())
+    document["info"]["version"] = VERSION
     return document
 
 
 @cache
 def _viewer() -> Path:
-    """Swagger UI's files, as a package brings them; its own code is not imported."""
+    """Swagger UI's files, from the package that ships them; its code is not imported."""
     package = find_spec("swagger_ui")
     assert package is not None
     assert package.submodule_search_locations

@@ -1,22 +1,24 @@
-"""A trace of each request, sent with OpenTelemetry's protocol when somebody collects them."""
+"""Traces of requests, sent with OpenTelemetry's protocol if an endpoint is set."""
 
 import os
 import time
 from typing import Any
 
-from flask import Flask, Response, g, request
+from flask import Flask, Response, request
+
+from gateway.records import current_record
 
 ENDPOINT = "OTEL_EXPORTER_OTLP_ENDPOINT"
 INSTALL = "install the extra: pip install 'sports-gateway[telemetry]'"
 
 
 def register(app: Flask) -> None:
-    """If an endpoint is set, send it a span of each request of `app` and of its pictures' stages.
+    """Send a span for each request of `app` and each stage of its work, if an endpoint is set.
 
     OpenTelemetry's own variables (OTEL_SERVICE_NAME, OTEL_EXPORTER_OTLP_HEADERS, ...) apply.
 
     Raises:
-        ValueError: an endpoint is set, but the packages are not there.
+        ValueError: an endpoint is set, but the packages are missing.
     """
     if not os.environ.get(ENDPOINT):
         return
@@ -28,26 +30,26 @@ def register(app: Flask) -> None:
 
     @app.after_request
     def trace(response: Response) -> Response:
-        now = time.monotonic()
-        clock = time.time_ns() - int(1e9 * now)  # what takes a monotonic time to the wall clock's
+        record, now = current_record(), time.monotonic()
+        clock = time.time_ns() - int(1e9 * now)  # from monotonic to wall clock time
         span = tracer.start_span(
             f"{request.method} {request.url_rule or 'unknown'}",
             context=extract({name.lower(): value for name, value in request.headers}),
             kind=SpanKind.SERVER,
-            start_time=clock + int(1e9 * g.began),
+            start_time=clock + int(1e9 * record.started),
             attributes={
                 "http.request.method": request.method,
                 "url.path": request.path,
                 "http.response.status_code": response.status_code,
-                "request_id": g.request_id,
+                "request_id": record.request_id,
             },
         )
         inside = set_span_in_context(span)
-        for outcome in g.get("outcomes", []):
-            for stage in outcome.stages:
-                began = clock + int(1e9 * stage.began)
-                part = tracer.start_span(stage.name, context=inside, start_time=began)
-                part.end(began + int(1e9 * stage.seconds))
+        for stage in record.all_stages():
+            started = clock + int(1e9 * stage.started)
+            child = tracer.start_span(stage.name, context=inside, start_time=started)
+            child.set_attribute("outcome", stage.outcome)
+            child.end(started + int(1e9 * stage.seconds))
         span.end(clock + int(1e9 * now))
         return response
 

@@ -1,4 +1,4 @@
-"""The HTTP API: pictures in, answers out."""
+"""The HTTP API: images in, answers out."""
 
 import re
 import threading
@@ -13,26 +13,19 @@ from flask import Blueprint, Response, current_app, g, jsonify, request
 from flask.typing import ResponseReturnValue
 from prometheus_client import CONTENT_TYPE_LATEST
 
-from gateway.classifier import Classifier, Outcome
+from gateway.classifier import Classifier
 from gateway.clients import Clients
-from gateway.config import Settings
-from gateway.errors import (
-    InvalidRequest,
-    ModelFailed,
-    ModelUnavailable,
-    TooManyRequests,
-    problem,
-    slug,
-)
+from gateway.config import Settings, read_bool
+from gateway.errors import InvalidRequest, ModelFailed, ModelUnavailable, TooManyRequests
 from gateway.metrics import Metrics
-from gateway.pictures import Batch, read_pictures
+from gateway.problems import problem
+from gateway.records import Outcome, RequestRecord, current_record
+from gateway.request_images import read_images
 from gateway.signatures import Prediction
 
 READY_TIMEOUT = 1.0  # seconds
-GUARDED = {"api.predict", "api.predictions", "api.metrics"}
-KNOWN_FROM = 0.5  # the boundary of in_domain
+PROTECTED = {"api.predict", "api.predictions", "api.metrics"}
 REQUEST_ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
-SWITCHES = {"true": True, "1": True, "false": False, "0": False}
 
 api = Blueprint("api", __name__)
 
@@ -44,33 +37,36 @@ class Gateway:
     settings: Settings
     clients: Clients
     classifier: Classifier
-    places: threading.BoundedSemaphore  # one for each request in flight
+    request_slots: threading.BoundedSemaphore
     metrics: Metrics
 
 
 @api.before_app_request
-def start() -> None:
-    sent = request.headers.get("X-Request-ID", "")
-    g.request_id = sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex
-    g.began = time.monotonic()
-    g.deadline = g.began + _gateway().settings.request_timeout
+def start_record() -> None:
+    sent, now = request.headers.get("X-Request-ID", ""), time.monotonic()
+    g.record = RequestRecord(
+        request_id=sent if REQUEST_ID.fullmatch(sent) else uuid.uuid4().hex,
+        started=now,
+        deadline=now + _gateway().settings.request_timeout,
+    )
 
 
 @api.before_request
-def admit() -> None:
-    if request.endpoint in GUARDED:
-        g.client = _gateway().clients.admit(request)
+def identify_client() -> None:
+    if request.endpoint in PROTECTED:
+        current_record().client = _gateway().clients.admit(request)
 
 
 @api.after_app_request
-def finish(response: Response) -> Response:
-    response.headers["X-Request-ID"] = g.request_id
-    metrics = _gateway().metrics
+def finish_record(response: Response) -> Response:
+    record, metrics = current_record(), _gateway().metrics
+    response.headers["X-Request-ID"] = record.request_id
     endpoint = (request.endpoint or "none").removeprefix("api.")
     metrics.requests.labels(endpoint, response.status_code).inc()
-    metrics.request_seconds.labels(endpoint).observe(time.monotonic() - g.began)
-    if "reason" in g:
-        metrics.refusals.labels(g.reason).inc()
+    metrics.request_seconds.labels(endpoint).observe(time.monotonic() - record.started)
+    metrics.record_stages(record.all_stages())
+    if record.problem:
+        metrics.refusals.labels(record.problem).inc()
     return response
 
 
@@ -87,8 +83,8 @@ def healthz() -> Response:
 @api.get("/readyz")
 def readyz() -> Response:
     try:
-        _gateway().classifier.model.available(time.monotonic() + READY_TIMEOUT)
-    except ModelFailed as error:  # whoever waits for readiness need not tell the two apart
+        _gateway().classifier.model.check_available(time.monotonic() + READY_TIMEOUT)
+    except ModelFailed as error:  # a readiness probe need not tell the two apart
         raise ModelUnavailable(str(error)) from error
     return Response("ready", mimetype="text/plain")
 
@@ -100,44 +96,40 @@ def metrics() -> Response:
 
 @api.post("/predict")
 def predict() -> ResponseReturnValue:
-    show_probability = _switch("show_probability")
-    with _place():
-        batch = _read_pictures()
-        if batch.several:
-            raise InvalidRequest("Send one picture; /v1/predictions takes several.")
-        prediction = _prediction(_classify(batch)[0])
+    show_probability = _query_bool("show_probability")
+    [outcome] = _classify(allow_batch=False)
+    prediction = _prediction(outcome)
     return jsonify(prediction.probabilities if show_probability else prediction.label)
 
 
 @api.post("/v1/predictions")
 def predictions() -> ResponseReturnValue:
-    explain = _switch("explain")
-    with _place():
-        batch = _read_pictures()
-        outcomes = _classify(batch, explain)
-    if not batch.several:
-        _prediction(outcomes[0])  # the request fails as its only picture does
+    explain = _query_bool("explain")
+    outcomes = _classify(allow_batch=True, explain=explain)
     versions = [outcome.prediction.version for outcome in outcomes if outcome.prediction]
     model = {
         "name": _gateway().settings.model_name,
         "version": str(versions[0]) if versions else None,
     }
-    return jsonify(
-        {"model": model, "predictions": [_describe(outcome, explain) for outcome in outcomes]}
-    )
+    described = [_describe(outcome, explain) for outcome in outcomes]
+    return jsonify({"model": model, "predictions": described})
 
 
-def _read_pictures() -> Batch:
-    gateway = _gateway()
-    batch = read_pictures(request, gateway.settings.max_image_bytes)
-    gateway.clients.count(g.client, len(batch.pictures))
-    return batch
-
-
-def _classify(batch: Batch, explain: bool = False) -> list[Outcome]:
-    classifier = _gateway().classifier
-    g.outcomes = classifier.classify(batch.pictures, g.deadline, explain, g.request_id)
-    outcomes: list[Outcome] = g.outcomes
+def _classify(allow_batch: bool, explain: bool = False) -> list[Outcome]:
+    """Read and classify the images of the request; a single image's error is the request's."""
+    gateway, record = _gateway(), current_record()
+    with _request_slot():
+        found = read_images(request, gateway.settings.max_image_bytes)
+        gateway.clients.count(record.client, len(found.images))
+        if found.is_batch and not allow_batch:
+            raise InvalidRequest("Send one image; /v1/predictions takes several.")
+        gateway.metrics.in_flight.inc(len(found.images))
+        try:
+            outcomes = gateway.classifier.classify(found.images, record, explain)
+        finally:
+            gateway.metrics.in_flight.dec(len(found.images))
+    if not found.is_batch:
+        _prediction(outcomes[0])
     return outcomes
 
 
@@ -148,23 +140,29 @@ def _prediction(outcome: Outcome) -> Prediction:
 
 
 def _describe(outcome: Outcome, explain: bool) -> dict[str, Any]:
-    answer: dict[str, Any] = {"source": outcome.picture.source}
-    prediction, error = outcome.prediction, outcome.error
+    """The answer about one image."""
+    record = current_record()
+    answer: dict[str, Any] = {"source": outcome.image.source}
+    prediction, error, stages = outcome.prediction, outcome.error, outcome.stages
     if error is not None:
-        _gateway().metrics.refusals.labels(slug(error.title)).inc()
-        answer["error"] = problem(error.status, error.title, str(error), g.request_id)
+        _gateway().metrics.refusals.labels(error.slug).inc()
+        answer["error"] = problem(error.status, error.title, str(error), record.request_id)
     if prediction is not None:
         answer |= {
             "label": prediction.label,
             "probability": prediction.probabilities[prediction.label],
-            "known": None if prediction.in_domain is None else prediction.in_domain >= KNOWN_FROM,
+            "known": prediction.known,
             "in_domain": prediction.in_domain,
             "probabilities": prediction.probabilities,
         }
         if explain:
             answer["heatmap"] = prediction.heatmap
-    timings = {stage.name: round(1000 * stage.seconds, 1) for stage in outcome.stages}
-    return {**answer, "timings_ms": timings}
+    if outcome.pixels is not None:
+        stages = [*stages, *(stage for stage in record.stages if stage.name == "predict")]
+    return {
+        **answer,
+        "timings_ms": {stage.name: round(1000 * stage.seconds, 1) for stage in stages},
+    }
 
 
 def _gateway() -> Gateway:
@@ -172,24 +170,21 @@ def _gateway() -> Gateway:
     return gateway
 
 
-def _switch(name: str) -> bool:
+def _query_bool(name: str) -> bool:
     """Read ?name=true, which may be left out."""
-    value = request.args.get(name, "false").lower()
-    if value not in SWITCHES:
-        raise InvalidRequest(f"`{name}` is either true or false.")
-    return SWITCHES[value]
+    try:
+        return read_bool(request.args.get(name, "false"))
+    except ValueError as error:
+        raise InvalidRequest(f"`{name}` is either true or false.") from error
 
 
 @contextmanager
-def _place() -> Iterator[None]:
-    """Hold one of the places for requests in flight; when all are taken, say so at once."""
-    places = _gateway().places
-    if not places.acquire(blocking=False):
-        raise TooManyRequests("All places are taken; please come back in a moment.")
-    in_flight = _gateway().metrics.in_flight
-    in_flight.inc()
+def _request_slot() -> Iterator[None]:
+    """Hold one of the slots for requests in flight; if none is free, refuse at once."""
+    slots = _gateway().request_slots
+    if not slots.acquire(blocking=False):
+        raise TooManyRequests("The service is busy; please try again in a moment.")
     try:
         yield
     finally:
-        in_flight.dec()
-        places.release()
+        slots.release()

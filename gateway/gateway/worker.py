@@ -1,8 +1,8 @@
-"""gunicorn's threaded worker, fit for the open internet: no thread waits for a slow client.
+"""gunicorn's threaded worker, changed so that no thread waits for a slow client.
 
-gunicorn hands a connection to a thread when its first byte is there, and the thread reads the
-rest for as long as the client likes. Here the main loop collects a request's head, and its body
-if that is small; a thread gets what is complete.
+gunicorn gives a connection to a thread when its first byte has come, and the thread waits for the
+rest. Here the main loop collects a request's head, and its body if that is small; a thread gets
+what is complete. pyproject.toml pins gunicorn to the version whose methods are overridden.
 """
 
 import contextlib
@@ -22,7 +22,8 @@ from gunicorn.workers.gthread import TConn, ThreadWorker
 
 from gateway import memory
 from gateway.config import Settings
-from gateway.errors import GatewayError, problem
+from gateway.errors import GatewayError
+from gateway.problems import problem
 
 HEAD_SECONDS = 10.0
 TRIM_SECONDS = 10.0
@@ -31,7 +32,7 @@ SMALL_BODY = 65_536
 CHUNK = 65_536
 CONTENT_LENGTH = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,15})[ \t]*\r$")
 EXPECT = re.compile(rb"(?im)^expect:")
-# gunicorn's errors about a request, and what they are called in HTTP; others are a 400.
+# gunicorn's errors about a request, and their HTTP statuses; others are a 400.
 TITLES = {
     errors.LimitRequestLine: (414, "URI Too Long"),
     errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
@@ -41,17 +42,17 @@ TITLES = {
 
 
 class Worker(ThreadWorker):  # type: ignore[misc]
-    """Cuts off whoever has not sent a request, or not taken its answer, in time."""
+    """Closes connections that do not send a request, or do not receive its answer, in time."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self._seconds = Settings.from_env().request_timeout
         self._trimmed = time.monotonic()
         self._received: MutableMapping[TConn, bytearray] = WeakKeyDictionary()
-        self._began: dict[TConn, float] = {}  # of requests that a thread works on
+        self._started: dict[TConn, float] = {}  # requests that a thread works on
 
     def enqueue_req(self, conn: TConn) -> None:
-        """Take a connection that may bring a request: a new one, or one that was kept alive."""
+        """Collect the request of a connection that is new or was kept alive."""
         if self.cfg.is_ssl:
             super().enqueue_req(conn)
             return
@@ -91,7 +92,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         conn.close(graceful=True)
 
     def _dispatch(self, conn: TConn) -> None:
-        self._began[conn] = time.monotonic()
+        self._started[conn] = time.monotonic()
         super().enqueue_req(conn)
 
     def handle(self, conn: TConn) -> Any:
@@ -101,35 +102,35 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         return super().handle(conn)
 
     def finish_request(self, conn: TConn, fs: Any) -> None:
-        self._began.pop(conn, None)
+        self._started.pop(conn, None)
         super().finish_request(conn, fs)
 
     def murder_pending(self) -> None:
-        """What is looked after about once a second."""
+        """Called about once a second."""
         super().murder_pending()
         now = time.monotonic()
-        self._cut_overdue(now)
+        self._close_overdue(now)
         if now > self._trimmed + TRIM_SECONDS:
             memory.trim()
             self._trimmed = now
 
-    def _cut_overdue(self, now: float) -> None:
-        """End a body that has not come by now; and an answer that is not taken, a little later."""
-        for conn, began in self._began.items():
+    def _close_overdue(self, now: float) -> None:
+        """Stop waiting for an overdue body, and later for a client to receive its answer."""
+        for conn, started in self._started.items():
             for limit, end in ((1, socket.SHUT_RD), (2, socket.SHUT_RDWR)):
-                if now > began + limit * self._seconds:
+                if now > started + limit * self._seconds:
                     with contextlib.suppress(OSError):
                         conn.sock.shutdown(end)
 
     def handle_error(self, _: Any, client: socket.socket, __: Any, exc: Exception) -> None:
-        """Answer what the parser refuses as the gateway answers its own errors."""
+        """Answer what the parser refuses with a problem object."""
         if isinstance(exc, errors.ParseException):
             status, title = TITLES.get(type(exc), (400, "Bad Request"))
             self.log.info("%s: %s", title, type(exc).__name__)
         else:
             status, title = 500, GatewayError.title
             self.log.exception("a request failed outside the application")
-        detail = "This is not a request that the service can read."
+        detail = "The service cannot read this request."
         body = json.dumps(problem(status, title, detail, uuid.uuid4().hex)).encode()
         head = (
             f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
@@ -140,7 +141,7 @@ class Worker(ThreadWorker):  # type: ignore[misc]
 
 
 def _is_complete(received: bytearray) -> bool:
-    """Whether a thread can work on what has come without waiting for a client at its leisure."""
+    """Whether a thread can work on what has come without waiting for the client."""
     head, end, body = bytes(received).partition(b"\r\n\r\n")
     if not end:
         return False

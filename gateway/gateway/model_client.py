@@ -1,4 +1,4 @@
-"""From pixels to probabilities, over TensorFlow Serving's gRPC API."""
+"""The model server's client: pixels in, predictions out, over TensorFlow Serving's gRPC API."""
 
 import json
 import threading
@@ -18,12 +18,12 @@ from gateway.signatures import EXPLAIN, SERVING_DEFAULT, Prediction, Signature
 PREDICT = "/tensorflow.serving.PredictionService/Predict"
 GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
 GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
-VERSION_SECONDS = 5.0  # how long a server may leave out the version before it is looked up again
+VERSION_SECONDS = 5.0  # how often to read the signature of a server that does not name the version
 
 ERRORS: dict[grpc.StatusCode, tuple[type[GatewayError], str]] = {
-    grpc.StatusCode.UNAVAILABLE: (ModelUnavailable, "The model server is away."),
+    grpc.StatusCode.UNAVAILABLE: (ModelUnavailable, "The model server is unreachable."),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (ModelUnavailable, "The model server is overloaded."),
-    grpc.StatusCode.CANCELLED: (ModelUnavailable, "The model server is going away."),
+    grpc.StatusCode.CANCELLED: (ModelUnavailable, "The model server is shutting down."),
     grpc.StatusCode.NOT_FOUND: (ModelUnavailable, "The model server has no such model."),
     grpc.StatusCode.DEADLINE_EXCEEDED: (ModelTimeout, "The model took too long."),
 }
@@ -38,7 +38,7 @@ SERVICE_CONFIG = {
             ],
             "retryPolicy": {
                 "maxAttempts": 2,
-                "initialBackoff": "0.4s",  # longer than it takes to look for the server again
+                "initialBackoff": "0.4s",  # longer than a reconnect takes
                 "maxBackoff": "0.4s",
                 "backoffMultiplier": 1,
                 "retryableStatusCodes": ["UNAVAILABLE"],
@@ -49,20 +49,20 @@ SERVICE_CONFIG = {
 CHANNEL_OPTIONS = [
     ("grpc.service_config", json.dumps(SERVICE_CONFIG)),
     ("grpc.enable_http_proxy", 0),
-    # A call larger than this is never retried; the default is a little less than one picture.
+    # A call larger than this is never retried; the default is a little less than one image.
     ("grpc.per_rpc_retry_buffer_size", 64 * 1024 * 1024),
-    # After an outage the default waits up to two minutes before it looks again.
+    # After an outage the default waits up to two minutes before it reconnects.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.min_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 200),
 ]
 
 
-class Model:
-    """The model behind the gateway, as its own signature describes it.
+class ModelClient:
+    """Asks the model server, in the terms of the model's own signature.
 
-    Nothing is dialled before the first call: a channel made before gunicorn
-    forks its workers can hang in them.
+    The channel is opened by the first call: one made before gunicorn forks its
+    workers can hang in them.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -70,10 +70,15 @@ class Model:
         self._lock = threading.Lock()
         self._channel: grpc.Channel | None = None
         self._signature: Signature | None = None
-        self._read_at = 0.0  # the signature, on time.monotonic's clock
+        self._signature_read_at = 0.0  # on time.monotonic's clock
+
+    @property
+    def known_signature(self) -> Signature | None:
+        """The model's signature, if it has been read."""
+        return self._signature
 
     def signature(self, deadline: float) -> Signature:
-        """What the model takes and gives; asked for once, and again when the version changes.
+        """The model's inputs and outputs; read once, and again when the version changes.
 
         Raises:
             ModelUnavailable, ModelTimeout, ModelFailed
@@ -87,7 +92,7 @@ class Model:
                 GET_MODEL_METADATA, request, tf.GetModelMetadataResponse, deadline
             )
             signature = Signature.from_metadata(response, self._settings.labels)
-            self._signature, self._read_at = signature, time.monotonic()
+            self._signature, self._signature_read_at = signature, time.monotonic()
         return signature
 
     def predict(
@@ -99,14 +104,14 @@ class Model:
         explain: bool = False,
         request_id: str = "",
     ) -> list[Prediction]:
-        """Ask the model about a batch.
+        """Classify a batch.
 
         Args:
             images: N uint8 arrays [height, width, 3], RGB, of the signature's size.
-            signature: what `signature()` gave.
+            signature: what `signature()` returned.
             deadline: when to give up, on time.monotonic's clock.
-            explain: ask for heat maps too.
-            request_id: sent along as gRPC metadata.
+            explain: ask for heat maps, too.
+            request_id: sent as gRPC metadata.
 
         Returns:
             N predictions.
@@ -130,24 +135,24 @@ class Model:
         )
         try:
             response = self._call(PREDICT, request, tf.PredictResponse, deadline, request_id)
-            if self._outdated(signature, response.model_spec.version.value):
+            if self._is_outdated(signature, response.model_spec.version.value):
                 self._signature = None
-            return signature.read(response, len(images))
+            return signature.parse_response(response, len(images))
         except ModelFailed:
             self._signature = None
             raise
 
-    def _outdated(self, signature: Signature, version: int) -> bool:
-        """Whether an answer of this version, 0 if it names none, calls for another signature."""
+    def _is_outdated(self, signature: Signature, version: int) -> bool:
+        """Whether to read the signature again after an answer of this version; 0: it names none."""
         if version:
             return version != signature.version
-        return time.monotonic() - self._read_at > VERSION_SECONDS
+        return time.monotonic() - self._signature_read_at > VERSION_SECONDS
 
-    def available(self, deadline: float) -> None:
-        """Return when the model can be asked.
+    def check_available(self, deadline: float) -> None:
+        """Return if the model can be asked.
 
         Raises:
-            ModelUnavailable, ModelTimeout, ModelFailed: why it cannot.
+            ModelUnavailable, ModelTimeout, ModelFailed: it cannot; the text says why.
         """
         request = tf.GetModelStatusRequest(model_spec=self._spec())
         response = self._call(GET_MODEL_STATUS, request, tf.GetModelStatusResponse, deadline)
@@ -165,7 +170,7 @@ class Model:
     def _spec(self, signature_name: str = "") -> tf.ModelSpec:
         return tf.ModelSpec(name=self._settings.model_name, signature_name=signature_name)
 
-    def _dial(self) -> grpc.Channel:
+    def _open_channel(self) -> grpc.Channel:
         with self._lock:
             if self._channel is None:
                 host = self._settings.tf_serving_host
@@ -179,7 +184,7 @@ class Model:
         left = deadline - time.monotonic()
         if left <= 0:
             raise ModelTimeout("The model took too long.")
-        call = self._dial().unary_unary(
+        call = self._open_channel().unary_unary(
             method,
             request_serializer=type(request).SerializeToString,
             response_deserializer=response_type.FromString,
@@ -189,6 +194,6 @@ class Model:
             return call(request, timeout=left, metadata=metadata)
         except grpc.RpcError as error:
             kind, detail = ERRORS.get(
-                error.code(), (ModelFailed, "The model server refused the picture.")
+                error.code(), (ModelFailed, "The model server refused the image.")
             )
             raise kind(detail) from error

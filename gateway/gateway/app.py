@@ -1,0 +1,71 @@
+"""The Flask application, put together."""
+
+import threading
+import warnings
+
+from flask import Flask
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+from gateway import logs, problems, telemetry, views
+from gateway.cache import Cache
+from gateway.classifier import Classifier
+from gateway.clients import Clients
+from gateway.concurrency import ConcurrencyLimit
+from gateway.config import Settings
+from gateway.fetcher import Fetcher
+from gateway.metrics import Metrics
+from gateway.model_client import ModelClient
+from gateway.site import site
+
+
+def create_app(settings: Settings | None = None) -> Flask:
+    """Wire the parts together; without settings, read them from the environment.
+
+    Raises:
+        ValueError: a setting cannot be read; the text names its variable.
+    """
+    settings = settings or Settings.from_env()
+    # Pillow warns of strangers' broken metadata and of large images; the limits are ours.
+    warnings.filterwarnings("ignore", module=r"PIL\.")
+    app = Flask(__name__, static_folder=None)
+    app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    metrics = Metrics()
+    app.extensions["gateway"] = views.Gateway(
+        settings=settings,
+        clients=Clients(settings),
+        classifier=Classifier(
+            settings=settings,
+            fetcher=Fetcher(settings),
+            model=ModelClient(settings),
+            metrics=metrics,
+            image_limit=ConcurrencyLimit(
+                settings.max_in_flight, "Too many images are being worked on."
+            ),
+            pixel_limit=ConcurrencyLimit(
+                settings.max_image_pixels, "Too many large images are being decoded."
+            ),
+            cache=_cache(settings),
+        ),
+        request_slots=threading.BoundedSemaphore(settings.max_in_flight),
+        metrics=metrics,
+    )
+    app.register_blueprint(views.api)
+    app.register_blueprint(site)
+    problems.register(app)
+    logs.register(app)
+    telemetry.register(app)
+    if settings.trusted_proxies:
+        proxies = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)
+        app.wsgi_app = proxies  # type: ignore[method-assign]
+    if settings.allow_private_sources:
+        app.logger.warning(
+            "GATEWAY_ALLOW_PRIVATE_SOURCES is on: URLs may lead into the private network"
+        )
+    return app
+
+
+def _cache(settings: Settings) -> Cache | None:
+    if not settings.cache_entries:
+        return None
+    return Cache(settings.cache_entries, settings.cache_seconds)

@@ -1,0 +1,66 @@
+"""A limit on what is done at once: downloads from one address, pixels being decoded."""
+
+import threading
+import time
+from collections import defaultdict, deque
+from collections.abc import Hashable, Iterator
+from contextlib import contextmanager
+
+from gateway.errors import TooManyRequests
+
+
+class ConcurrencyLimit:
+    """A fair semaphore for each key, which counts amounts.
+
+    Args:
+        limit: the most that may be held at once under one key.
+        refusal: the text of the error when the wait is over.
+    """
+
+    def __init__(self, limit: int, refusal: str) -> None:
+        self._limit = limit
+        self._refusal = refusal
+        self._held: dict[Hashable, int] = defaultdict(int)
+        self._waiting: dict[Hashable, deque[object]] = defaultdict(deque)
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def acquire(self, amount: int, deadline: float, key: Hashable = None) -> Iterator[None]:
+        """Hold an amount while the block runs; waiters are served in their order.
+
+        Args:
+            amount: from 1 to the limit.
+            deadline: when to give up, on time.monotonic's clock.
+
+        Raises:
+            TooManyRequests: the amount was not free before the deadline.
+        """
+        with self._changed:
+            self._wait(amount, deadline, key)
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._held[key] -= amount
+                self._notify(key)
+
+    def _wait(self, amount: int, deadline: float, key: Hashable) -> None:
+        ticket, queue = object(), self._waiting[key]
+        queue.append(ticket)
+
+        def is_free() -> bool:
+            return queue[0] is ticket and self._held[key] + amount <= self._limit
+
+        try:
+            if not self._changed.wait_for(is_free, deadline - time.monotonic()):
+                raise TooManyRequests(self._refusal)
+            self._held[key] += amount
+        finally:
+            queue.remove(ticket)
+            self._notify(key)
+
+    def _notify(self, key: Hashable) -> None:
+        """Wake the waiters, and drop an unused key: strangers choose the keys."""
+        if not self._waiting[key] and not self._held[key]:
+            del self._waiting[key], self._held[key]
+        self._changed.notify_all()
