@@ -1,4 +1,4 @@
-"""How gunicorn runs the gateway; GUNICORN_CMD_ARGS overrides any of it."""
+"""gunicorn's settings for the gateway; GUNICORN_CMD_ARGS overrides any of them."""
 
 import os
 import shutil
@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 own_folder = "" if SHARED_FOLDER in os.environ else tempfile.mkdtemp(prefix="gateway-metrics-")
-os.environ.setdefault(SHARED_FOLDER, own_folder)  # prometheus-client looks when it is imported
+os.environ.setdefault(SHARED_FOLDER, own_folder)  # prometheus-client reads it when it is imported
 
 from gunicorn.glogging import Logger  # noqa: E402
 from prometheus_client.multiprocess import mark_process_dead  # noqa: E402
 
-from gateway import logs, memory  # noqa: E402
+from gateway import logs  # noqa: E402
 from gateway.config import Settings  # noqa: E402
 
 if TYPE_CHECKING:
@@ -21,11 +21,11 @@ if TYPE_CHECKING:
 
 settings = Settings.from_env()
 
-wsgi_app = "gateway:create_app()"
+wsgi_app = "gateway.app:create_app()"
 bind = f"0.0.0.0:{os.environ.get('PORT', '9696')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gateway.worker.Worker"
-# The spare threads turn away what is too much, and answer health checks.
+# The spare threads refuse surplus requests and answer health checks.
 threads = settings.max_in_flight + 8
 timeout = int(settings.request_timeout) + 10
 graceful_timeout = int(settings.request_timeout) + 5
@@ -35,23 +35,22 @@ control_socket_disable = True  # it would be written into the home folder
 logconfig_dict = logs.CONFIG
 
 
-class logger_class(Logger):
-    """The application logs its requests itself; gunicorn would prepare a line for each, too."""
+class logger_class(Logger):  # type: ignore[misc]
+    """Prepares no access log line: the application logs its requests itself."""
 
     def access(self, *_: object) -> None:
         pass
 
 
-memory.configure()
-
-
 def on_starting(_: object) -> None:
-    for file in Path(os.environ[SHARED_FOLDER]).glob("*.db"):  # of the container's former life
+    for file in Path(os.environ[SHARED_FOLDER]).glob(
+        "*.db"
+    ):  # from before a restart of the container
         file.unlink()
 
 
 def child_exit(_: object, worker: "Worker") -> None:
-    mark_process_dead(worker.pid)
+    mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 
 
 def on_exit(_: object) -> None:
