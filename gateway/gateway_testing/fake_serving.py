@@ -7,20 +7,19 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import MutableSequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import grpc
 import numpy as np
-from google.protobuf.any_pb2 import Any
+from google.protobuf import any_pb2
 from google.protobuf.wrappers_pb2 import Int64Value
 
 from gateway import tf_serving_pb2 as tf
+from gateway.model_client import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
 
-try:
-    from gateway.model_client import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
-except ImportError:
-    from gateway.serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
-
+Outputs = dict[str, np.ndarray]
 SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
 
 
@@ -32,7 +31,7 @@ def tensor(values: np.ndarray) -> tf.TensorProto:
     return tf.TensorProto(dtype=tf.DT_STRING, tensor_shape=shape, string_val=texts)
 
 
-def info(dtype: int, *sizes: int) -> tf.TensorInfo:
+def info(dtype: tf.DataType, *sizes: int) -> tf.TensorInfo:
     dims = [tf.TensorShapeProto.Dim(size=size) for size in sizes]
     return tf.TensorInfo(dtype=dtype, tensor_shape=tf.TensorShapeProto(dim=dims))
 
@@ -59,7 +58,7 @@ def keras_signatures(classes: int = 3, size: int = 32) -> dict[str, tf.Signature
     }
 
 
-def sports_outputs(count: int = 1, top: str = "cricket") -> dict[str, np.ndarray]:
+def sports_outputs(count: int = 1, top: str = "cricket") -> Outputs:
     row = np.array([0.88 if sport == top else 0.02 for sport in SPORTS], np.float32)
     return {
         "probabilities": np.tile(row, (count, 1)),
@@ -75,14 +74,16 @@ class FakeServing:
         self, address: str = "127.0.0.1:0", options: tuple[tuple[str, int], ...] = ()
     ) -> None:
         self.signatures = sports_signatures()
-        self.outputs: dict[str, np.ndarray] | None = None  # None: those for cricket
+        self.outputs: Outputs | None = None  # None: those for cricket
         self.version = 1
         self.names_version = True  # in Predict's answer; OpenVINO Model Server does not
         self.state = tf.ModelVersionStatus.AVAILABLE
         self.error: tuple[grpc.StatusCode, str] | None = None
         self.delay = 0.0  # seconds
-        self.requests: list[tf.PredictRequest] = []
-        self.metadata: list[dict[str, str]] = []
+        self.answering = threading.Event()  # while it is cleared, Predict waits
+        self.answering.set()
+        self.requests: MutableSequence[tf.PredictRequest] = []
+        self.metadata: MutableSequence[dict[str, str | bytes]] = []
         self.metadata_calls = 0
         self._server = grpc.server(
             ThreadPoolExecutor(8),
@@ -101,6 +102,7 @@ class FakeServing:
         return f"127.0.0.1:{self.port}"
 
     def stop(self) -> None:
+        self.answering.set()
         self._server.stop(grace=None).wait()
 
     def spec(self) -> tf.ModelSpec:
@@ -108,15 +110,18 @@ class FakeServing:
             name="sport-classification-model", version=Int64Value(value=self.version)
         )
 
-    def predict(self, request: tf.PredictRequest, context: grpc.ServicerContext):
+    def predict(
+        self, request: tf.PredictRequest, context: grpc.ServicerContext
+    ) -> tf.PredictResponse:
         self.requests.append(request)
         self.metadata.append(dict(context.invocation_metadata()))
         time.sleep(self.delay)
+        self.answering.wait()
         if self.error:
             context.abort(*self.error)
-        [sent] = request.inputs.values()
-        known = self.signatures["serving_default"].inputs
-        if set(request.inputs) != set(known) or sent.dtype != next(iter(known.values())).dtype:
+        [(name, sent)] = request.inputs.items()
+        expected = self.signatures["serving_default"].inputs.get(name)
+        if expected is None or sent.dtype != expected.dtype or _sizes(sent) != _sizes(expected):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, "input does not match signature")
         outputs = self.outputs or sports_outputs(sent.tensor_shape.dim[0].size)
         if self.outputs is None and request.model_spec.signature_name == "explain":
@@ -127,32 +132,41 @@ class FakeServing:
             model_spec=self.spec() if self.names_version else None,
         )
 
-    def get_model_metadata(self, _: object, context: grpc.ServicerContext):
+    def get_model_metadata(
+        self, _: object, context: grpc.ServicerContext
+    ) -> tf.GetModelMetadataResponse:
         self.metadata_calls += 1
         if self.error:
             context.abort(*self.error)
-        packed = Any()
+        packed = any_pb2.Any()
         packed.Pack(tf.SignatureDefMap(signature_def=self.signatures))
         return tf.GetModelMetadataResponse(
             model_spec=self.spec(), metadata={"signature_def": packed}
         )
 
-    def get_model_status(self, _: object, context: grpc.ServicerContext):
+    def get_model_status(
+        self, _: object, context: grpc.ServicerContext
+    ) -> tf.GetModelStatusResponse:
         if self.error:
             context.abort(*self.error)
         status = tf.ModelVersionStatus(version=self.version, state=self.state)
         return tf.GetModelStatusResponse(model_version_status=[status])
 
 
+def _sizes(described: tf.TensorProto | tf.TensorInfo) -> list[int]:
+    """A tensor's shape, less the batch dimension."""
+    return [dim.size for dim in described.tensor_shape.dim][1:]
+
+
 class _Handler(grpc.GenericRpcHandler):
     def __init__(self, fake: FakeServing) -> None:
-        self._methods = {
+        self._methods: dict[str, tuple[Any, Any]] = {
             PREDICT: (fake.predict, tf.PredictRequest),
             GET_MODEL_METADATA: (fake.get_model_metadata, tf.GetModelMetadataRequest),
             GET_MODEL_STATUS: (fake.get_model_status, tf.GetModelStatusRequest),
         }
 
-    def service(self, details: grpc.HandlerCallDetails) -> grpc.RpcMethodHandler | None:
+    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
         if details.method not in self._methods:
             return None
         method, request_type = self._methods[details.method]

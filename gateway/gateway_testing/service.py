@@ -47,7 +47,7 @@ def gateway(
 
 def predict(service: Service, jpeg: bytes) -> requests.Response:
     return requests.post(
-        f"{service.url}/predict", jpeg, headers={"Content-Type": "image/jpeg"}, timeout=30
+        f"{service.url}/predict", jpeg, headers={"Content-Type": "image/jpeg"}, timeout=60
     )
 
 
@@ -80,5 +80,10 @@ class Load:
         self._thread.join()
         self._pool.shutdown()
 
+    def answered(self) -> int:
+        """How many requests have been answered, or have failed, so far."""
+        return sum(answer.done() for answer in self._answers)
+
     def statuses(self) -> list[int]:
+        """The status of each request, 0 for one without an answer."""
         return [answer.result() for answer in self._answers]

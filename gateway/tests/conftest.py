@@ -13,8 +13,11 @@ from gateway_testing.drawings import encode, gradient
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer
 
-from gateway import create_app, fetcher
+from gateway import fetcher
+from gateway.app import create_app
 from gateway.config import Settings
+
+WaitFor = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture(scope="session")
@@ -41,7 +44,7 @@ def image_server(jpeg: bytes) -> Iterator[ImageServer]:
 def tls_image_server(
     jpeg: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[ImageServer]:
-    """An HTTPS server whose certificate names images.example alone, at a loopback address."""
+    """An HTTPS server on loopback whose certificate is for images.example only."""
     authority = trustme.CA()
     tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("images.example").configure_cert(tls)
@@ -56,21 +59,22 @@ def tls_image_server(
 
 @pytest.fixture
 def settings(serving: FakeServing, image_server: ImageServer) -> Settings:
+    """Small sizes, and timeouts that a busy machine does not reach."""
     return Settings(
         tf_serving_host=serving.host,
         allow_private_sources=True,
         allowed_ports=(80, 443, image_server.port),
-        fetch_timeout=1.0,
-        request_timeout=3.0,
+        fetch_timeout=20.0,
+        request_timeout=30.0,
         max_image_bytes=1_000_000,
         max_body_bytes=1_200_000,
     )
 
 
 @pytest.fixture(scope="session")
-def wait_for() -> Callable[[Callable[[], object]], None]:
+def wait_for() -> WaitFor:
     def wait_for(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 30
+        deadline = time.monotonic() + 40
         while not condition():
             assert time.monotonic() < deadline
             time.sleep(0.02)
