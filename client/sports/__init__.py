@@ -1,1 +1,1 @@
-"""The command `sports`: what do pictures show?"""
+"""The command `sports`: say which sport images show."""

@@ -1,11 +1,11 @@
-"""The command `sports`: what do pictures show?
+"""The command `sports`: say which sport images show.
 
     sports predict FILE|URL|FOLDER ... [--json | --csv] [--output FILE] [--explain OUT.png]
                                        [--host HOST:PORT]
 
 Results go to standard output, or to --output; a command that is repeated with the same --output
-goes on where it stopped. The exit code is 0 when every picture was answered, 1 when one could not
-be, 2 for a wrong command line, 3 when the service is away.
+goes on where it stopped. The exit code is 0 when every image was classified, 1 when at least one
+was not, 2 for a wrong command line, 3 when the service is unreachable or stays busy.
 """
 
 import argparse
@@ -18,62 +18,64 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from sports.heat import lay_over
-from sports.results import Result, Writer, read_sources
-from sports.service import Service, ServiceAway, ServiceError, is_url
+from sports.client import Client, ServiceError, ServiceUnavailable, is_url
+from sports.heatmap import overlay_heatmap
+from sports.results import Result, ResultWriter, read_sources
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
-ANSWERED, SOME_FAILED, WRONG_USE, AWAY = 0, 1, 2, 3
+ALL_CLASSIFIED, SOME_FAILED, WRONG_USE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _options(arguments)
+    options = _parse_arguments(arguments)
     try:
         sys.exit(predict(options))
-    except ServiceAway as error:
+    except ServiceUnavailable as error:
         print(f"sports: {error}", file=sys.stderr)
-        sys.exit(AWAY)
+        sys.exit(UNAVAILABLE)
     except KeyboardInterrupt:
         print("sports: interrupted", file=sys.stderr)
-        sys.exit(130)
-    except BrokenPipeError:  # whoever reads has had enough
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Ask about each picture, and say by the exit code whether all were answered.
+    """Classify every image and return the exit code.
 
     Raises:
-        ServiceAway: the service cannot be reached, or is busy for too long.
+        ServiceUnavailable: the service is unreachable, or stays busy.
     """
-    service = Service(options.host, options.key)
-    sources = list(_pictures(options.sources))
+    client = Client(options.host, options.key)
+    sources = list(_expand_folders(options.sources))
     if options.explain and (len(sources) != 1 or is_url(sources[0])):
         options.parser.error("--explain takes one file")
     done = set(read_sources(options.output, options.style)) if options.output else set()
-    left = [source for source in sources if source not in done]
-    failed = 0
-    with _output(options.output) as file:
-        writer = Writer(file, options.style, header=not done)
-        for source in tqdm(left, disable=len(left) < 2 or not sys.stderr.isatty(), unit="picture"):
-            result = _ask(service, source, options.explain)
-            failed += "error" in result
+    remaining = [source for source in sources if source not in done]
+    failures = 0
+    with _open_output(options.output) as file:
+        writer = ResultWriter(file, options.style, header=not done)
+        no_bar = len(remaining) < 2 or not sys.stderr.isatty()
+        for source in tqdm(remaining, disable=no_bar, unit="image"):
+            result = _classify(client, source, options.explain)
+            failures += "error" in result
             writer.write(result)
-    return SOME_FAILED if failed else ANSWERED
+    return SOME_FAILED if failures else ALL_CLASSIFIED
 
 
-def _ask(service: Service, source: str, explain: Path | None) -> Result:
+def _classify(client: Client, source: str, explain: Path | None) -> Result:
+    """The prediction for an image, or the error in its place."""
     try:
-        result = service.predict(source, explain is not None)
+        result = client.predict(source, explain is not None)
         if explain is not None:
-            lay_over(Path(source), result.pop("heatmap"), explain)
+            overlay_heatmap(Path(source), result.pop("heatmap"), explain)
     except (ServiceError, OSError, ValueError) as error:
         return {"source": source, "error": str(error)}
     return result
 
 
-def _pictures(sources: list[str]) -> Iterator[str]:
-    """The sources, with each folder's pictures, its folders' too, in its place."""
+def _expand_folders(sources: list[str]) -> Iterator[str]:
+    """The sources, each folder replaced by the image files in it and below it."""
     for source in dict.fromkeys(sources):
         if is_url(source) or not Path(source).is_dir():
             yield source
@@ -83,7 +85,7 @@ def _pictures(sources: list[str]) -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def _output(path: Path | None) -> Iterator[TextIO]:
+def _open_output(path: Path | None) -> Iterator[TextIO]:
     if path is None:
         yield sys.stdout
         return
@@ -91,17 +93,21 @@ def _output(path: Path | None) -> Iterator[TextIO]:
         yield file
 
 
-def _options(arguments: list[str] | None) -> argparse.Namespace:
+def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
     raw = argparse.RawDescriptionHelpFormatter
     parser = argparse.ArgumentParser("sports", description=__doc__, formatter_class=raw)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", help="say what pictures show")
+    command = commands.add_parser("predict", help="say which sport images show")
     command.add_argument("sources", nargs="+", metavar="FILE|URL|FOLDER")
     style = command.add_mutually_exclusive_group()
     style.add_argument("--json", dest="style", action="store_const", const="json")
     style.add_argument("--csv", dest="style", action="store_const", const="csv")
-    command.add_argument("--output", type=Path, metavar="FILE", help="of JSON lines, or CSV")
-    command.add_argument("--explain", type=Path, metavar="OUT.png", help="where the model looked")
+    command.add_argument(
+        "--output", type=Path, metavar="FILE", help="append JSON lines or CSV to this file"
+    )
+    command.add_argument(
+        "--explain", type=Path, metavar="OUT.png", help="draw where the model looked"
+    )
     host = os.environ.get("SPORTS_HOST", "localhost:9696")
     command.add_argument("--host", default=host, help="HOST:PORT or URL (SPORTS_HOST)")
     key = os.environ.get("SPORTS_API_KEY", "")

@@ -1,4 +1,4 @@
-"""Results as they are written: for people, as JSON lines, or as CSV."""
+"""Writes results as text, JSON lines or CSV, and reads back which images are done."""
 
 import csv
 import json
@@ -10,8 +10,8 @@ Result = dict[str, Any]
 COLUMNS = ("source", "label", "probability", "known", "error")
 
 
-class Writer:
-    """Writes each result at once, so that an interruption loses none."""
+class ResultWriter:
+    """Writes and flushes each result as it comes, so that an interruption loses none."""
 
     def __init__(self, file: TextIO, style: str, header: bool = True) -> None:
         self._file, self._style = file, style
@@ -25,29 +25,29 @@ class Writer:
         elif self._style == "csv":
             self._csv.writerow(result)
         else:
-            self._file.write(f"{result['source']}: {in_words(result)}\n")
+            self._file.write(f"{result['source']}: {_describe(result)}\n")
         self._file.flush()
 
 
-def in_words(result: Result) -> str:
+def _describe(result: Result) -> str:
     if "error" in result:
         return str(result["error"])
-    words = f"{result['label']} ({100 * result['probability']:.1f} %)"
-    return words if result["known"] is not False else f"{words}, but probably none of them"
+    text = f"{result['label']} ({100 * result['probability']:.1f} %)"
+    return text if result["known"] is not False else f"{text}, but probably none of the labels"
 
 
 def read_sources(path: Path, style: str) -> Iterator[str]:
-    """The sources that a file of results holds already; a line that was cut off does not count.
+    """The sources that a file of results already contains.
 
-    Cuts such a line off, so that the next result starts a line of its own.
+    A last line that was cut off is removed, so that the next result starts a line of its own.
     """
     if not path.exists():
         return
     text = path.read_bytes()
-    whole = text[: text.rfind(b"\n") + 1]
-    if whole != text:
-        path.write_bytes(whole)
-    lines = whole.decode().splitlines()
+    complete = text[: text.rfind(b"\n") + 1]
+    if complete != text:
+        path.write_bytes(complete)
+    lines = complete.decode().splitlines()
     if style == "json":
         yield from (json.loads(line)["source"] for line in lines)
     else:

@@ -1,0 +1,11 @@
+"""The command repeats the gateway's image formats, as it does not import the gateway."""
+
+from PIL import Image
+from sports.__main__ import SUFFIXES
+
+from gateway.images import FORMATS
+
+
+def test_suffixes_are_those_of_the_formats_that_the_gateway_reads() -> None:
+    extensions = Image.registered_extensions()
+    assert {extensions[suffix] for suffix in SUFFIXES} == set(FORMATS)
