@@ -1,4 +1,4 @@
-"""Ask the service what a picture shows: python predict_test.py [host] [url-or-file]"""
+"""Ask the service which sport an image shows: python predict_test.py [host] [url-or-file]"""
 
 import sys
 from pathlib import Path
@@ -8,14 +8,14 @@ import requests
 SAMPLE = Path(__file__).resolve().parent.parent / "dataset/samples/soccer.jpg"
 
 host = sys.argv[1] if len(sys.argv) > 1 else "localhost:9696"
-picture = sys.argv[2] if len(sys.argv) > 2 else str(SAMPLE)
+image = sys.argv[2] if len(sys.argv) > 2 else str(SAMPLE)
 endpoint = f"{host if '://' in host else 'http://' + host}/predict"
 
 try:
-    if "://" in picture:
-        response = requests.post(endpoint, json={"url": picture}, timeout=30)
+    if "://" in image:
+        response = requests.post(endpoint, json={"url": image}, timeout=30)
     else:
-        with Path(picture).open("rb") as file:
+        with Path(image).open("rb") as file:
             response = requests.post(endpoint, files={"image": file}, timeout=30)
 except (OSError, requests.RequestException) as error:
     sys.exit(f"no answer: {error}")

@@ -1,17 +1,18 @@
-// Sends a picture to the service and shows what it says.
+// Sends an image to the service and shows the prediction.
 
 const PATH = "/v1/predictions";
+const PROBLEM = "urn:sports-gateway:"; // what the types of the service's problems begin with
 const ADVICE = {
   "invalid-request": "Send a JPEG, PNG, WebP, GIF or BMP, or an address that starts with https://.",
-  "unauthorized": "Put an API key into the field below the address.",
-  "request-too-large": "Send a smaller picture.",
-  "image-too-large": "Send a smaller picture.",
+  "unauthorized": "Enter an API key in the field below the address.",
+  "request-too-large": "Send a smaller image.",
+  "image-too-large": "Send a smaller image.",
   "unsupported-image": "Send a JPEG, PNG, WebP, GIF or BMP.",
-  "source-refused": "Check the address in a browser, or save the picture and choose the file.",
-  "source-failed": "Try again, or save the picture and choose the file.",
-  "source-timeout": "Try again, or save the picture and choose the file.",
+  "source-refused": "Check the address in a browser, or save the image and choose the file.",
+  "source-failed": "Try again, or save the image and choose the file.",
+  "source-timeout": "Try again, or save the image and choose the file.",
   "too-many-requests": "Wait a moment and try again.",
-  "model-unavailable": "The model is starting or away. Wait a moment and try again.",
+  "model-unavailable": "The model is starting or unreachable. Wait a moment and try again.",
   "model-timeout": "The model is busy. Wait a moment and try again.",
 };
 
@@ -21,19 +22,19 @@ const percent = (value) => `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
 
 let latest = 0;
 
-async function ask(source, body, headers, image) {
+async function classify(source, body, headers, image) {
   const number = ++latest;
-  element("status").textContent = "Asking …";
+  element("status").textContent = "Classifying …";
   element("result").setAttribute("aria-busy", "true");
-  const began = performance.now();
+  const started = performance.now();
   const key = element("key").value;
   const outcome = await post(body, key ? { ...headers, Authorization: `Bearer ${key}` } : headers);
-  if (number !== latest) return; // another one has been asked for since
+  if (number !== latest) return; // another image has been sent since
   element("result").removeAttribute("aria-busy");
   show("problem", Boolean(outcome.problem));
   show("told", !outcome.problem);
-  if (outcome.problem) tellProblem(outcome.problem);
-  else tell(outcome.answer.predictions[0], source, image, performance.now() - began);
+  if (outcome.problem) showProblem(outcome.problem);
+  else showPrediction(outcome.answer.predictions[0], source, image, performance.now() - started);
 }
 
 async function post(body, headers, query = "?explain=true") {
@@ -41,35 +42,36 @@ async function post(body, headers, query = "?explain=true") {
     const response = await fetch(PATH + query, { method: "POST", body, headers });
     const answer = await response.json();
     if (response.ok) return { answer };
-    // Not every model can say where it looked.
-    return query && /cannot explain/.test(answer.detail) ? post(body, headers, "") : { problem: answer };
+    // Without a heat map, if the model has none.
+    const unexplained = answer.type === `${PROBLEM}explanation-unsupported`;
+    return query && unexplained ? post(body, headers, "") : { problem: answer };
   } catch {
-    return { problem: { type: "", detail: "The service does not answer." } };
+    return { problem: { detail: "The service does not answer." } };
   }
 }
 
-function tellProblem(problem) {
-  const kind = problem.type.split(":").pop();
+function showProblem(problem) {
+  const kind = (problem.type ?? "").replace(PROBLEM, "");
   element("status").textContent = "That did not work.";
   element("problem-text").textContent = problem.detail;
   element("problem-advice").textContent = ADVICE[kind] ?? "Try again in a moment.";
 }
 
-function tell(prediction, source, image, took) {
+function showPrediction(prediction, source, image, took) {
   const known = prediction.known !== false;
-  const words = known
+  const verdict = known
     ? `This is ${prediction.label}, at ${percent(prediction.probability)}.`
     : `Probably none of the seven; of them, ${prediction.label} is closest.`;
   element("status").textContent = "Done.";
-  element("words").textContent = words;
+  element("words").textContent = verdict;
   element("source").textContent = source;
   const best = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]);
   element("bars").replaceChildren(...best.map(bar));
   const { fetch: fetching, decode, predict } = prediction.timings_ms;
   element("times").textContent =
     `${Math.round(took)} ms in all: fetching ${fetching}, decoding ${decode}, the model ${predict} ms.`;
-  showPicture(image, prediction.heatmap);
-  remember(source, image, words);
+  showImage(image, prediction.heatmap);
+  addToHistory(source, image, verdict);
 }
 
 function bar([label, probability]) {
@@ -87,8 +89,8 @@ function bar([label, probability]) {
   return item;
 }
 
-// A picture that the service fetched is not shown: the browser would have to fetch it too.
-function showPicture(image, heatmap) {
+// An image that the service fetched is not shown: the browser would have to fetch it, too.
+function showImage(image, heatmap) {
   show("preview", Boolean(image));
   if (image) element("preview").src = image;
   show("heat-switch", Boolean(image && heatmap));
@@ -110,7 +112,7 @@ function drawHeat(heatmap) {
   context.putImageData(pixels, 0, 0);
 }
 
-function remember(source, image, words) {
+function addToHistory(source, image, verdict) {
   const item = document.createElement("li");
   if (image) {
     const small = document.createElement("img");
@@ -119,36 +121,36 @@ function remember(source, image, words) {
     item.append(small);
   }
   const text = document.createElement("span");
-  text.textContent = `${source}: ${words}`;
+  text.textContent = `${source}: ${verdict}`;
   item.append(text);
   element("history").prepend(item);
   show("history-section", true);
 }
 
-function askFile(file) {
+function classifyFile(file) {
   const image = URL.createObjectURL(file);
-  ask(file.name || "pasted picture", file, { "Content-Type": file.type || "image/*" }, image);
+  classify(file.name || "pasted image", file, { "Content-Type": file.type || "image/*" }, image);
 }
 
 element("file").addEventListener("change", (event) => {
-  if (event.target.files[0]) askFile(event.target.files[0]);
+  if (event.target.files[0]) classifyFile(event.target.files[0]);
 });
 element("by-url").addEventListener("submit", (event) => {
   event.preventDefault();
   const url = element("url").value.trim();
-  ask(url, JSON.stringify({ url }), { "Content-Type": "application/json" }, null);
+  classify(url, JSON.stringify({ url }), { "Content-Type": "application/json" }, null);
 });
 element("show-heat").addEventListener("change", showHeat);
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     element("drop").classList.toggle("over", kind === "dragenter" || kind === "dragover");
-    if (kind === "drop") takeFrom(event.dataTransfer);
+    if (kind === "drop") classifyTransferred(event.dataTransfer);
   });
 }
-document.addEventListener("paste", (event) => takeFrom(event.clipboardData));
+document.addEventListener("paste", (event) => classifyTransferred(event.clipboardData));
 
-function takeFrom(transfer) {
-  const file = [...transfer.files].find((one) => one.type.startsWith("image/"));
-  if (file) askFile(file);
+function classifyTransferred(transfer) {
+  const file = [...transfer.files].find((candidate) => candidate.type.startsWith("image/"));
+  if (file) classifyFile(file);
 }
