@@ -38,7 +38,7 @@ def gateway(
     port = run_local.free_port()
     own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
     command = [run_local.tool("gateway", "gunicorn")]
-    environ = {**os.environ, **own, **settings}
+    environ = {**run_local.GLIBC, **os.environ, **own, **settings}
     with run_local.running(command, environ, GATEWAY, output) as process:
         url = f"http://localhost:{port}"
         run_local.wait_until_ready(url, {"gateway": process})
