@@ -31,24 +31,18 @@ def create_app(settings: Settings | None = None) -> Flask:
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
     metrics = Metrics()
+    classifier = Classifier(
+        settings,
+        Fetcher(settings),
+        ModelClient(settings),
+        metrics,
+        ConcurrencyLimit(settings.max_in_flight, "Too many images are being worked on."),
+        ConcurrencyLimit(settings.max_image_pixels, "Too many large images are being decoded."),
+        Cache(settings.cache_entries, settings.cache_seconds) if settings.cache_entries else None,
+    )
+    slots = threading.BoundedSemaphore(settings.max_in_flight)
     app.extensions["gateway"] = views.Gateway(
-        settings=settings,
-        clients=Clients(settings),
-        classifier=Classifier(
-            settings=settings,
-            fetcher=Fetcher(settings),
-            model=ModelClient(settings),
-            metrics=metrics,
-            image_limit=ConcurrencyLimit(
-                settings.max_in_flight, "Too many images are being worked on."
-            ),
-            pixel_limit=ConcurrencyLimit(
-                settings.max_image_pixels, "Too many large images are being decoded."
-            ),
-            cache=_cache(settings),
-        ),
-        request_slots=threading.BoundedSemaphore(settings.max_in_flight),
-        metrics=metrics,
+        settings, Clients(settings), classifier, slots, metrics
     )
     app.register_blueprint(views.api)
     app.register_blueprint(site)
@@ -63,9 +57,3 @@ def create_app(settings: Settings | None = None) -> Flask:
             "GATEWAY_ALLOW_PRIVATE_SOURCES is on: URLs may lead into the private network"
         )
     return app
-
-
-def _cache(settings: Settings) -> Cache | None:
-    if not settings.cache_entries:
-        return None
-    return Cache(settings.cache_entries, settings.cache_seconds)

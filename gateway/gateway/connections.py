@@ -1,11 +1,11 @@
 """Connections to sources: to one checked address, within one deadline, kept for the next image."""
 
-import functools
 import socket
 import ssl
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from functools import cache, partial
 from typing import Any
 
 import certifi
@@ -93,11 +93,7 @@ class SourceHTTPSPool(HTTPSConnectionPool):
 
 
 class SourcePool:
-    """Sends requests to sources, over kept connections where there are any.
-
-    Args:
-        max_per_source: how many connections to one source are kept.
-    """
+    """Sends requests to sources, over kept connections where there are any."""
 
     def __init__(self, max_per_source: int) -> None:
         self._manager = PoolManager(MAX_SOURCES, maxsize=max_per_source)
@@ -110,7 +106,7 @@ class SourcePool:
         """Send a GET request; the body is to be read in the context.
 
         Args:
-            source: an http or https URL; its host is the one that must show a certificate.
+            source: an http or https URL, whose host must show its certificate.
             address: the host's checked address, which is connected to.
             deadline: when to give up on the whole exchange, on time.monotonic's clock.
 
@@ -122,38 +118,34 @@ class SourcePool:
             "ssl_context": _ssl_context(certifi.where()),
         }
         pool = self._manager.connection_from_host(str(address), source.port, source.scheme, tls)
-        headers = {**headers, "Host": source.netloc or ""}
-        response = _send(pool, source.request_uri, headers, deadline)
+        request = partial(
+            pool.urlopen,
+            "GET",
+            source.request_uri,
+            headers={**headers, "Host": source.netloc or ""},
+            retries=False,
+            redirect=False,
+            preload_content=False,
+            decode_content=False,
+        )
+        response = None
+        while response is None:
+            left = deadline - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("timed out")
+            try:
+                response = request(timeout=Timeout(total=left))
+            except ProtocolError as error:  # each stale connection is met once
+                if not any(isinstance(cause, StaleConnection) for cause in error.args):
+                    raise
         try:
             yield response
-        finally:  # nothing happens if the body was read to its end: the connection is kept
+        finally:  # does nothing if the body was read to its end: the connection is kept
             response.close()
             response.release_conn()
 
 
-def _send(
-    pool: HTTPConnectionPool, target: str, headers: Mapping[str, str], deadline: float
-) -> BaseHTTPResponse:
-    """Send again only if a kept connection was stale; each of these failures uses one up."""
-    while (left := deadline - time.monotonic()) > 0:
-        try:
-            return pool.urlopen(
-                "GET",
-                target,
-                headers=headers,
-                retries=False,
-                redirect=False,
-                timeout=Timeout(total=left),
-                preload_content=False,
-                decode_content=False,
-            )
-        except ProtocolError as error:
-            if not any(isinstance(cause, StaleConnection) for cause in error.args):
-                raise
-    raise TimeoutError("timed out")
-
-
-@functools.cache
+@cache
 def _ssl_context(authorities: str) -> ssl.SSLContext:
     """Made once: reading the trusted authorities takes far longer than the rest of a download."""
     context = create_urllib3_context()  # checks certificates and host names

@@ -139,7 +139,14 @@ def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if orientation in SIDEWAYS:
         height, width = width, height
     image.draft(None, (width, height))  # a JPEG decodes straight to 1/2, 1/4 or 1/8, which is cheap
-    image = _eight_bit(image).resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
+    image.load()
+    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion clips at 255
+        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
+    elif image.has_transparency_data:
+        image = image.convert("RGBA")
+    elif image.mode not in ("L", "RGB"):
+        image = image.convert("RGB")
+    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
     if image.mode == "RGBA":
         flat = Image.new("RGB", image.size, WHITE)
         flat.paste(image, mask=image.getchannel("A"))
@@ -147,16 +154,6 @@ def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
     if orientation in UPRIGHT:
         image = image.transpose(UPRIGHT[orientation])
     return image.convert("RGB")
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Bring any mode to L, RGB or RGBA without losing what can be seen."""
-    image.load()
-    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion clips at 255
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if image.has_transparency_data:
-        return image.convert("RGBA")
-    return image if image.mode in ("L", "RGB") else image.convert("RGB")
 
 
 def _orientation(image: Image.Image) -> int:

@@ -13,21 +13,14 @@ from gateway.request_images import ImageInput
 from gateway.signatures import Prediction
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Stage:
-    """A finished step of the work.
+    """A finished step of the work; times in seconds, the start on time.monotonic's clock."""
 
-    Attributes:
-        name: "fetch", "decode", "signature" or "predict".
-        started: on time.monotonic's clock.
-        seconds: how long it took.
-        outcome: "ok" or "error".
-    """
-
-    name: str
+    name: str  # "fetch", "decode", "signature" or "predict"
     started: float
     seconds: float
-    outcome: str
+    outcome: str  # "ok" or "error"
 
 
 @contextmanager
@@ -43,45 +36,28 @@ def timed(name: str, stages: list[Stage]) -> Iterator[None]:
 
 @dataclass
 class Outcome:
-    """What has become of an image: a prediction, or an error.
-
-    Attributes:
-        digest: SHA-256 of the image's bytes, the key of the answer cache; empty without a cache.
-        pixels: uint8 array [height, width, 3] for the model; None if it is not to be asked.
-        stages: the steps of the work on this image alone.
-    """
+    """What has become of an image: a prediction, or an error."""
 
     image: ImageInput
     prediction: Prediction | None = None
     error: GatewayError | None = None
-    digest: bytes = b""
-    pixels: np.ndarray | None = None
-    stages: list[Stage] = field(default_factory=list)
+    digest: bytes = b""  # SHA-256 of the image's bytes, if there is a cache
+    pixels: np.ndarray | None = None  # uint8 [height, width, 3]; None: not for the model
+    stages: list[Stage] = field(default_factory=list)  # of the work on this image alone
 
 
 @dataclass
 class RequestRecord:
-    """One request.
-
-    Attributes:
-        request_id: the caller's X-Request-ID, or a new one.
-        started: on time.monotonic's clock.
-        deadline: when to give up, on the same clock.
-        client: the digest of an API key, or an address.
-        outcomes: one for each image, in their order.
-        stages: the steps of the work on all images together.
-        problem: the slug of the problem answered, if one was.
-        cause: the reason behind the problem, for the log only.
-    """
+    """One request; times in seconds, on time.monotonic's clock."""
 
     request_id: str
     started: float
     deadline: float
-    client: str = ""
-    outcomes: list[Outcome] = field(default_factory=list)
-    stages: list[Stage] = field(default_factory=list)
-    problem: str = ""
-    cause: str = ""
+    client: str = ""  # the digest of an API key, or an address
+    outcomes: list[Outcome] = field(default_factory=list)  # one for each image, in their order
+    stages: list[Stage] = field(default_factory=list)  # of the work on all images together
+    problem: str = ""  # the slug of the problem that was answered
+    cause: str = ""  # what happened inside, for the log only
 
     def all_stages(self) -> list[Stage]:
         return [*(stage for outcome in self.outcomes for stage in outcome.stages), *self.stages]
