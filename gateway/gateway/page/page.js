@@ -2,12 +2,13 @@
 
 const PATH = "/v1/predictions";
 const PROBLEM = "urn:sports-gateway:"; // what the types of the service's problems begin with
+const FORMATS = "JPEG, PNG, WebP, GIF or BMP";
 const ADVICE = {
-  "invalid-request": "Send a JPEG, PNG, WebP, GIF or BMP, or an address that starts with https://.",
+  "invalid-request": `Send a ${FORMATS}, or an address that starts with https://.`,
   "unauthorized": "Enter an API key in the field below the address.",
   "request-too-large": "Send a smaller image.",
   "image-too-large": "Send a smaller image.",
-  "unsupported-image": "Send a JPEG, PNG, WebP, GIF or BMP.",
+  "unsupported-image": `Send a ${FORMATS}.`,
   "source-refused": "Check the address in a browser, or save the image and choose the file.",
   "source-failed": "Try again, or save the image and choose the file.",
   "source-timeout": "Try again, or save the image and choose the file.",
