@@ -1,17 +1,22 @@
-# make run    set up what is missing, start everything, answer for one picture, serve until Ctrl-C
+# make run    set up what is missing, start everything, classify a sample image, serve until Ctrl-C
 # make test   set up what is missing, run all tests
-# make bench  measure, beside its peers (SECTIONS="peers growth ..." for some)
-# make setup  set up what training and development need
+# make bench  measure the service and its peers (SECTIONS="peers growth ..." for some)
+# make setup  set up the environment of training and development
 #
-# Settings go on the command line or into the environment:
+# Settings are make variables or environment variables:
 #   make run PORT=8080 MODEL_NAME=other MODEL_BASE_PATH=models/other GATEWAY_LABELS=a,b,c
 
 PYTHON ?= python3
 VENV := .venv
 DEV := $(CURDIR)/$(VENV)/dev/bin
-PIP_INSTALL := -m pip install --quiet --disable-pip-version-check
+UV := $(CURDIR)/$(VENV)/uv/bin/uv
 PACKAGES := gateway client model/server trainer
+TYPED := $(PACKAGES) kube-config bench
 TESTED := $(PACKAGES) kube-config
+REPORTS := $(CURDIR)/$(VENV)/reports
+# Test processes: more than processors where tests mostly wait.
+WORKERS_gateway := 4
+WORKERS := 2
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench setup lint format lock proto clean
@@ -23,37 +28,42 @@ run: $(VENV)/gateway/ready $(VENV)/server/ready
 	@exec $(VENV)/gateway/bin/python gateway/run_local.py
 
 test: $(VENV)/dev/ready
-	@set -e; for package in $(TESTED); do \
-	    echo "== $$package"; (cd $$package && $(DEV)/python -m pytest -q -rs); \
-	done
+	@set -e; $(foreach package,$(TESTED),echo "== $(package)"; cd $(CURDIR)/$(package); \
+	    $(DEV)/python -m pytest -q -rs -n $(or $(WORKERS_$(package)),$(WORKERS)) --dist loadfile \
+	    --junitxml=$(REPORTS)/$(subst /,-,$(package)).xml $(TEST_FLAGS);)
 
 setup: $(VENV)/dev/ready
 
 lint: $(VENV)/dev/ready
 	$(DEV)/ruff check --config .ci/ruff.toml .
 	$(DEV)/ruff format --check --config .ci/ruff.toml .
-	@set -e; for package in $(PACKAGES); do (cd $$package && $(DEV)/mypy); done
+	@set -e; for package in $(TYPED); do (cd $$package && $(DEV)/mypy); done
+	@set -e; for package in $(PACKAGES); do (cd $$package && $(DEV)/deptry .); done
 
 format: $(VENV)/dev/ready
 	$(DEV)/ruff check --fix --config .ci/ruff.toml .
 	$(DEV)/ruff format --config .ci/ruff.toml .
 
-# An environment is made anew when its lock file changes.
+# An environment is synchronized when one of its lock files changes.
 $(VENV)/gateway/ready: gateway/requirements.lock client/requirements.lock
 $(VENV)/server/ready: model/server/requirements.lock
 $(VENV)/dev/ready: .ci/requirements.lock
 
-$(VENV)/%/ready:
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 10) or sys.exit("Python 3.10 or newer is needed")'
-	@echo "Setting up $(VENV)/$* (once)"
-	@$(PYTHON) -m venv --clear $(VENV)/$*
-	@$(VENV)/$*/bin/python $(PIP_INSTALL) --require-hashes --requirement $<
-	@if [ $* = dev ]; then $(VENV)/dev/bin/python $(PIP_INSTALL) --no-deps --no-build-isolation \
-	    --editable gateway --editable client --editable model/server; fi
-	@if [ $* = gateway ]; then $(VENV)/gateway/bin/python $(PIP_INSTALL) --require-hashes \
-	    --requirement client/requirements.lock; $(VENV)/gateway/bin/python $(PIP_INSTALL) --no-deps \
-	    --editable client; fi
+$(VENV)/uv/ready: .ci/uv.lock
+	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
+	@$(PYTHON) -m venv --clear $(VENV)/uv
+	@$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
 	@touch $@
+
+$(VENV)/%/ready: $(VENV)/uv/ready
+	@echo "Setting up $(VENV)/$* (once)"
+	@$(PYTHON) -m venv --clear --without-pip $(VENV)/$*
+	@$(UV) pip sync --quiet --python $(VENV)/$*/bin/python --require-hashes $(filter %.lock,$^)
+	@if [ $* = gateway ]; then $(INSTALL) --editable client; fi
+	@if [ $* = dev ]; then $(INSTALL) --no-build-isolation $(PACKAGES:%=--editable %); fi
+	@touch $@
+
+INSTALL = $(UV) pip install --quiet --no-deps --python $(VENV)/$*/bin/python
 
 # The peers that the benchmarks compare with, each with what it needs.
 PEERS := reference monolith litserve bentoml onnxruntime
@@ -64,14 +74,15 @@ bench: $(VENV)/gateway/ready $(VENV)/server/ready $(VENV)/dev/ready $(PEER_ENVIR
 
 $(PEER_ENVIRONMENTS): $(VENV)/bench-%/ready: bench/peers/%.txt $(VENV)/dev/ready
 	@echo "Setting up $(VENV)/bench-$* (once)"
-	@$(DEV)/uv venv --quiet --clear --python $(DEV)/python $(VENV)/bench-$*
-	@$(DEV)/uv pip install --quiet --python $(VENV)/bench-$*/bin/python --requirement $<
+	@$(UV) venv --quiet --clear --python $(DEV)/python $(VENV)/bench-$*
+	@$(UV) pip install --quiet --python $(VENV)/bench-$*/bin/python --requirement $<
 	@touch $@
 
-# For whoever changes a dependency or the protocol.
-LOCK := $(DEV)/uv pip compile --quiet --universal --python-version 3.10 --generate-hashes \
+# After a change of a dependency or of the protocol.
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
     --no-emit-index-url --no-header --no-emit-package sports-gateway
-lock: $(VENV)/dev/ready
+lock: $(VENV)/uv/ready
+	$(LOCK) .ci/uv.in --output-file .ci/uv.lock
 	$(LOCK) $(PACKAGES:%=%/pyproject.toml) .ci/requirements.in --output-file .ci/requirements.lock
 	@set -e; for package in $(PACKAGES); do $(LOCK) --constraint .ci/requirements.lock \
 	    $$package/pyproject.toml --output-file $$package/requirements.lock; done
