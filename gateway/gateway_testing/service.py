@@ -29,20 +29,28 @@ class Service:
 def gateway(
     host: str, workers: int = 1, output: BinaryIO | None = None, **settings: str
 ) -> Iterator[Service]:
-    """Run the gateway in front of the model server at `host`.
+    """Run the gateway in front of the model server at `host`, and wait until it is ready.
 
     Args:
         output: where its log goes.
         settings: environment variables.
     """
+    with starting_gateway(host, workers, output, **settings) as service:
+        run_local.wait_until_ready(service.url, {"gateway": service.process})
+        yield service
+
+
+@contextlib.contextmanager
+def starting_gateway(
+    host: str, workers: int = 1, output: BinaryIO | None = None, **settings: str
+) -> Iterator[Service]:
+    """Run the gateway as `gateway` does, without waiting."""
     port = run_local.free_port()
     own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
     command = [run_local.tool("gateway", "gunicorn")]
     environ = {**run_local.GLIBC, **os.environ, **own, **settings}
     with run_local.running(command, environ, GATEWAY, output) as process:
-        url = f"http://localhost:{port}"
-        run_local.wait_until_ready(url, {"gateway": process})
-        yield Service(url, port, process)
+        yield Service(f"http://localhost:{port}", port, process)
 
 
 def predict(service: Service, jpeg: bytes) -> requests.Response:

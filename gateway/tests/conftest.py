@@ -1,8 +1,9 @@
 import ssl
-import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from ipaddress import ip_address
 from pathlib import Path
+from typing import Any
 
 import certifi
 import pytest
@@ -16,8 +17,6 @@ from gateway_testing.image_server import ImageServer
 from gateway import fetcher
 from gateway.app import create_app
 from gateway.config import Settings
-
-WaitFor = Callable[[Callable[[], object]], None]
 
 
 @pytest.fixture(scope="session")
@@ -71,15 +70,18 @@ def settings(serving: FakeServing, image_server: ImageServer) -> Settings:
     )
 
 
-@pytest.fixture(scope="session")
-def wait_for() -> WaitFor:
-    def wait_for(condition: Callable[[], object]) -> None:
-        deadline = time.monotonic() + 40
-        while not condition():
-            assert time.monotonic() < deadline
-            time.sleep(0.02)
+@pytest.fixture
+def new_client(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
+    """Makes clients of apps whose settings are changed."""
+    apps: list[Flask] = []
 
-    return wait_for
+    def new_client(**changes: Any) -> FlaskClient:
+        apps.append(create_app(replace(settings, **changes)))
+        return apps[-1].test_client()
+
+    yield new_client
+    for app in apps:
+        app.extensions["gateway"].classifier.model.close()
 
 
 @pytest.fixture

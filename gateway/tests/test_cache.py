@@ -1,6 +1,6 @@
-import time
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
+from typing import Any
 
 import grpc
 import numpy as np
@@ -9,32 +9,32 @@ from flask.testing import FlaskClient
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.fake_serving import FakeServing, sports_outputs
 from gateway_testing.image_server import ImageServer
+from gateway_testing.waiting import wait_for
 
-from gateway import create_app
 from gateway.cache import Cache
-from gateway.config import Settings
 from gateway.signatures import Prediction
 
 A, B, C = (encode(gradient(width)) for width in (100, 110, 120))
+PREDICTION = Prediction(1, {"a": 1.0}, None, None)
+NewClient = Callable[..., FlaskClient]
 
 
 @pytest.fixture
-def settings(settings: Settings) -> Settings:
-    return replace(settings, cache_entries=16)
+def client(new_client: NewClient) -> FlaskClient:
+    return new_client(cache_entries=16)
 
 
-def ask(client: FlaskClient, picture: bytes, query: str = "") -> dict:
+def predict(client: FlaskClient, image: bytes, query: str = "") -> dict[str, Any]:
     path = f"/v1/predictions{query}"
-    response = client.post(path, data=picture, content_type="image/jpeg")
+    response = client.post(path, data=image, content_type="image/jpeg")
     assert response.status_code == 200
+    assert response.json is not None
     [prediction] = response.json["predictions"]
     return {**prediction, "version": response.json["model"]["version"]}
 
 
-def test_a_picture_that_comes_again_gets_the_same_answer(
-    client: FlaskClient, serving: FakeServing
-) -> None:
-    first, second = ask(client, A), ask(client, A)
+def test_a_repeated_image_gets_the_same_answer(client: FlaskClient, serving: FakeServing) -> None:
+    first, second = predict(client, A), predict(client, A)
     assert set(first.pop("timings_ms")) == {"fetch", "decode", "predict"}
     assert set(second.pop("timings_ms")) == {"fetch"}
     assert first == second
@@ -43,93 +43,96 @@ def test_a_picture_that_comes_again_gets_the_same_answer(
     assert len(serving.requests) == 1
 
 
-def test_another_picture_is_asked_about(client: FlaskClient, serving: FakeServing) -> None:
-    ask(client, A)
-    ask(client, B)
+def test_another_image_is_sent_to_the_model(client: FlaskClient, serving: FakeServing) -> None:
+    predict(client, A)
+    predict(client, B)
     assert len(serving.requests) == 2
 
 
-def test_the_bytes_decide_not_the_url(
+def test_the_key_is_the_image_not_its_url(
     client: FlaskClient, image_server: ImageServer, serving: FakeServing
 ) -> None:
     url = image_server.url("/image.jpg")
-    for picture in (A, A, B):
-        image_server.routes["/image.jpg"] = picture
+    for image in (A, A, B):
+        image_server.routes["/image.jpg"] = image
         client.post("/predict", json={"url": url})
-    ask(client, A)
+    predict(client, A)
     assert len(image_server.requests) == 3
     assert len(serving.requests) == 2
 
 
-def test_off_by_default(
-    settings: Settings, serving: FakeServing, monkeypatch: pytest.MonkeyPatch
+def test_the_cache_is_off_by_default(
+    new_client: NewClient, serving: FakeServing, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gateway.classifier.hashlib", None)
-    client = create_app(replace(settings, cache_entries=Settings().cache_entries)).test_client()
-    ask(client, A)
-    ask(client, A)
+    client = new_client()
+    predict(client, A)
+    predict(client, A)
     assert len(serving.requests) == 2
 
 
-def test_the_one_unused_longest_makes_way(settings: Settings, serving: FakeServing) -> None:
-    client = create_app(replace(settings, cache_entries=2)).test_client()
-    for picture in (A, B, A, C):
-        ask(client, picture)
+def test_the_least_recently_used_entry_is_dropped(
+    new_client: NewClient, serving: FakeServing
+) -> None:
+    client = new_client(cache_entries=2)
+    for image in (A, B, A, C):
+        predict(client, image)
     assert len(serving.requests) == 3
-    ask(client, A)
+    predict(client, A)
     assert len(serving.requests) == 3
-    ask(client, B)
+    predict(client, B)
     assert len(serving.requests) == 4
 
 
-def test_what_is_too_old_is_asked_anew(settings: Settings, serving: FakeServing) -> None:
-    client = create_app(replace(settings, cache_seconds=0.05)).test_client()
-    ask(client, A)
-    time.sleep(0.1)
-    ask(client, A)
-    assert len(serving.requests) == 2
+def test_an_entry_expires() -> None:
+    cache = Cache(2, 0.05)
+    cache.store(b"a", False, PREDICTION)
+    wait_for(lambda: cache.find(b"a", 1, False) is None)
 
 
-def test_explained_and_plain_answers_do_not_mix(client: FlaskClient, serving: FakeServing) -> None:
-    for _ in range(2):
-        assert "heatmap" not in ask(client, A)
-        assert np.shape(ask(client, A, "?explain=true")["heatmap"]) == (8, 8)
-    assert len(serving.requests) == 2
-
-
-def test_a_new_version_is_asked_anew(client: FlaskClient, serving: FakeServing) -> None:
-    ask(client, A)
-    serving.version = 2
-    ask(client, B)  # the first miss notices
-    assert ask(client, A)["version"] == "2"
-    assert len(serving.requests) == 3
-
-
-def test_an_answer_stands_under_the_version_that_gave_it(
+def test_explained_and_plain_answers_are_kept_apart(
     client: FlaskClient, serving: FakeServing
 ) -> None:
-    ask(client, A)
+    for _ in range(2):
+        assert "heatmap" not in predict(client, A)
+        assert np.shape(predict(client, A, "?explain=true")["heatmap"]) == (8, 8)
+    assert len(serving.requests) == 2
+
+
+def test_a_new_version_is_asked_again(client: FlaskClient, serving: FakeServing) -> None:
+    predict(client, A)
     serving.version = 2
-    assert ask(client, B)["version"] == "2"  # asked while the gateway still knew version 1
-    assert ask(client, B)["version"] == "2"
+    predict(client, B)  # shows the gateway the new version
+    assert predict(client, A)["version"] == "2"
+    assert len(serving.requests) == 3
+
+
+def test_an_answer_is_kept_under_the_version_that_gave_it(
+    client: FlaskClient, serving: FakeServing
+) -> None:
+    predict(client, A)
+    serving.version = 2
+    assert predict(client, B)["version"] == "2"  # sent while the gateway still knew version 1
+    assert predict(client, B)["version"] == "2"
     serving.version = 1
-    assert ask(client, C)["version"] == "1"
-    assert ask(client, B)["version"] == "1"
+    assert predict(client, C)["version"] == "1"
+    assert predict(client, B)["version"] == "1"
     assert len(serving.requests) == 4
-    assert ask(client, A)["version"] == "1"
+    assert predict(client, A)["version"] == "1"
     assert len(serving.requests) == 4
 
 
-def test_of_several_only_the_unknown_are_asked_about(
+def test_only_new_images_of_a_batch_are_sent(
     client: FlaskClient, image_server: ImageServer, serving: FakeServing
 ) -> None:
     serving.outputs = sports_outputs(top="tennis")
-    ask(client, B)
+    predict(client, B)
     serving.outputs = None
-    image_server.routes |= {"/a": A, "/b": B, "/no": b"no picture"}
+    image_server.routes |= {"/a": A, "/b": B, "/no": b"no image"}
     urls = [image_server.url(path) for path in ("/a", "/b", "/no", "/a")]
     for _ in range(2):
         body = client.post("/v1/predictions", json={"urls": urls}).json
+        assert body is not None
         labels = [prediction.get("label") for prediction in body["predictions"]]
         assert labels == ["cricket", "tennis", None, "cricket"]
         assert body["model"]["version"] == "1"
@@ -137,11 +140,11 @@ def test_of_several_only_the_unknown_are_asked_about(
     assert serving.requests[1].inputs["images"].tensor_shape.dim[0].size == 2
 
 
-def test_what_failed_is_not_kept(client: FlaskClient, serving: FakeServing) -> None:
-    def status(picture: bytes) -> int:
-        return client.post("/predict", data=picture, content_type="image/jpeg").status_code
+def test_errors_are_not_kept(client: FlaskClient, serving: FakeServing) -> None:
+    def status(image: bytes) -> int:
+        return client.post("/predict", data=image, content_type="image/jpeg").status_code
 
-    assert [status(b"no picture") for _ in range(2)] == [415, 415]
+    assert [status(b"no image") for _ in range(2)] == [415, 415]
     serving.error = (grpc.StatusCode.INTERNAL, "")
     assert status(A) == 502
     serving.error, serving.outputs = None, sports_outputs(2)
@@ -150,19 +153,19 @@ def test_what_failed_is_not_kept(client: FlaskClient, serving: FakeServing) -> N
     assert status(A) == 200
 
 
-def test_a_known_picture_needs_no_model(client: FlaskClient, serving: FakeServing) -> None:
-    ask(client, A)
+def test_a_kept_answer_needs_no_model(client: FlaskClient, serving: FakeServing) -> None:
+    predict(client, A)
     serving.stop()
-    assert ask(client, A)["label"] == "cricket"
+    assert predict(client, A)["label"] == "cricket"
 
 
-def test_threads_share_it() -> None:
-    cache, prediction = Cache(4, 1e-4), Prediction(1, {"a": 1.0}, None, None)
+def test_threads_share_the_cache() -> None:
+    cache = Cache(4, 1e-4)
 
     def use(seed: int) -> None:
         for number in np.random.default_rng(seed).integers(0, 8, 2000):
-            cache.keep(bytes([number]), False, prediction)
-            assert cache.find(bytes([number]), 1, False) in (prediction, None)
+            cache.store(bytes([number]), False, PREDICTION)
+            assert cache.find(bytes([number]), 1, False) in (PREDICTION, None)
 
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(use, range(8)))

@@ -1,31 +1,33 @@
+"""API keys and rate limits."""
+
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 import run_local
-from flask import Flask
 from flask.testing import FlaskClient
+from gateway_testing.waiting import wait_for
+from werkzeug.test import TestResponse
 
-from gateway import create_app
-from gateway.config import Settings
+NewClient = Callable[..., FlaskClient]
+LIMIT = {"rate_limit": "2/hour"}
 
 
 @pytest.fixture
-def keyed(settings: Settings) -> Iterator[FlaskClient]:
-    app = create_app(replace(settings, api_keys=("key-1", "zwö")))
-    yield app.test_client()
-    app.extensions["gateway"].classifier.model.close()
+def protected(new_client: NewClient) -> FlaskClient:
+    return new_client(api_keys=("key-1", "zwö"))
 
 
-def limited(settings: Settings, **changes: object) -> Flask:
-    return create_app(replace(settings, rate_limit="2/hour", **changes))
-
-
-def post(client: FlaskClient, jpeg: bytes, **options: object):
+def post(client: FlaskClient, jpeg: bytes, **options: Any) -> TestResponse:
     return client.post("/predict", data=jpeg, content_type="image/jpeg", **options)
+
+
+def title(response: TestResponse) -> str:
+    assert response.json is not None
+    return str(response.json["title"])
 
 
 @pytest.mark.parametrize(
@@ -37,8 +39,8 @@ def post(client: FlaskClient, jpeg: bytes, **options: object):
         {"X-API-Key": "zwö".encode().decode("latin-1")},  # as UTF-8 arrives
     ],
 )
-def test_a_key_opens(keyed: FlaskClient, jpeg: bytes, headers: dict) -> None:
-    assert post(keyed, jpeg, headers=headers).json == "cricket"
+def test_a_key_is_accepted(protected: FlaskClient, jpeg: bytes, headers: dict[str, str]) -> None:
+    assert post(protected, jpeg, headers=headers).json == "cricket"
 
 
 @pytest.mark.parametrize(
@@ -54,32 +56,32 @@ def test_a_key_opens(keyed: FlaskClient, jpeg: bytes, headers: dict) -> None:
     ],
 )
 @pytest.mark.parametrize("path", ["/predict", "/v1/predictions"])
-def test_without_one_it_stays_closed(
-    keyed: FlaskClient, jpeg: bytes, path: str, headers: dict
+def test_a_request_without_a_key_is_unauthorized(
+    protected: FlaskClient, jpeg: bytes, path: str, headers: dict[str, str]
 ) -> None:
-    response = keyed.post(path, data=jpeg, content_type="image/jpeg", headers=headers)
-    assert (response.status_code, response.json["title"]) == (401, "Unauthorized")
+    response = protected.post(path, data=jpeg, content_type="image/jpeg", headers=headers)
+    assert (response.status_code, title(response)) == (401, "Unauthorized")
     assert response.headers["WWW-Authenticate"] == "Bearer"
     assert "key-1" not in response.text
 
 
-def test_what_a_key_guards(keyed: FlaskClient) -> None:
-    assert keyed.get("/metrics").status_code == 401
+def test_metrics_require_a_key_and_probes_do_not(protected: FlaskClient) -> None:
+    assert protected.get("/metrics").status_code == 401
     for path in ("/ping", "/healthz", "/readyz"):
-        assert keyed.get(path).status_code == 200
+        assert protected.get(path).status_code != 401
 
 
-def test_a_rate_limit(settings: Settings, jpeg: bytes) -> None:
-    client = limited(settings).test_client()
+def test_requests_over_the_rate_are_refused(new_client: NewClient, jpeg: bytes) -> None:
+    client = new_client(**LIMIT)
     assert [post(client, jpeg).status_code for _ in range(3)] == [200, 200, 429]
     response = post(client, jpeg)
-    assert response.json["title"] == "Too many requests"
+    assert title(response) == "Too many requests"
     assert 3000 < int(response.headers["Retry-After"]) <= 3600
     assert client.get("/healthz").status_code == 200
 
 
-def test_clients_are_told_apart_by_address(settings: Settings, jpeg: bytes) -> None:
-    client = limited(settings).test_client()
+def test_clients_are_distinguished_by_address(new_client: NewClient, jpeg: bytes) -> None:
+    client = new_client(**LIMIT)
 
     def statuses(*addresses: str) -> list[int]:
         return [
@@ -90,10 +92,11 @@ def test_clients_are_told_apart_by_address(settings: Settings, jpeg: bytes) -> N
     assert statuses(*["192.0.2.1"] * 3, "192.0.2.2") == [200, 200, 429, 200]
     same_customer = ["2001:db8:0:1::1", "2001:db8:0:1::2", "2001:db8:0:1:ffff::3"]
     assert statuses(*same_customer, "2001:db8:0:2::1") == [200, 200, 429, 200]
+    assert statuses(*["unix:"] * 3) == [200, 200, 429]
 
 
-def test_and_by_key(settings: Settings, jpeg: bytes) -> None:
-    client = limited(settings, api_keys=("key-1", "key-2")).test_client()
+def test_clients_are_distinguished_by_key(new_client: NewClient, jpeg: bytes) -> None:
+    client = new_client(**LIMIT, api_keys=("key-1", "key-2"))
     keys = ["key-1", "key-1", "key-1", "key-2"]
     statuses = [post(client, jpeg, headers={"X-API-Key": key}).status_code for key in keys]
     assert statuses == [200, 200, 429, 200]
@@ -101,9 +104,9 @@ def test_and_by_key(settings: Settings, jpeg: bytes) -> None:
 
 @pytest.mark.parametrize(("proxies", "expected"), [(0, [200, 200, 429]), (1, [200, 200, 200])])
 def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
-    settings: Settings, jpeg: bytes, proxies: int, expected: list[int]
+    new_client: NewClient, jpeg: bytes, proxies: int, expected: list[int]
 ) -> None:
-    client = limited(settings, trusted_proxies=proxies).test_client()
+    client = new_client(**LIMIT, trusted_proxies=proxies)
     statuses = [
         post(client, jpeg, headers={"X-Forwarded-For": f"10.0.0.1, 192.0.2.{n}"}).status_code
         for n in range(3)
@@ -111,22 +114,26 @@ def test_a_forwarded_address_counts_only_from_a_trusted_proxy(
     assert statuses == expected
 
 
-def test_a_counter_that_is_away_lets_requests_through(
-    settings: Settings, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, caplog
+def test_requests_are_admitted_while_the_storage_fails(
+    new_client: NewClient,
+    jpeg: bytes,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    app = limited(settings)
+    client = new_client(**LIMIT)
 
-    def away(*_: object, **__: object) -> None:
+    def fail(*_: object, **__: object) -> None:
         raise ConnectionError
 
-    monkeypatch.setattr(app.extensions["gateway"].clients._limiter, "hit", away)
-    assert post(app.test_client(), jpeg).json == "cricket"
-    assert "storage is away" in caplog.text
+    gateway = client.application.extensions["gateway"]
+    monkeypatch.setattr(gateway.clients._limiter, "hit", fail)
+    assert post(client, jpeg).json == "cricket"
+    assert "storage is unreachable" in caplog.text
 
 
-def test_a_storage_that_does_not_exist_stops_the_start(settings: Settings) -> None:
+def test_an_unknown_storage_stops_the_start(new_client: NewClient) -> None:
     with pytest.raises(ValueError, match="GATEWAY_RATE_LIMIT_STORAGE"):
-        limited(settings, rate_limit_storage="nothing://")
+        new_client(**LIMIT, rate_limit_storage="nothing://")
 
 
 @pytest.fixture
@@ -136,8 +143,11 @@ def redis() -> Iterator[str]:
     port = run_local.free_port()
     command = ["redis-server", "--port", str(port), "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
-        yield f"redis://localhost:{port}"
-        process.terminate()
+        try:
+            wait_for(lambda: listens(port))
+            yield f"redis://localhost:{port}"
+        finally:
+            process.terminate()
 
 
 def listens(port: int) -> bool:
@@ -145,15 +155,14 @@ def listens(port: int) -> bool:
         return probe.connect_ex(("localhost", port)) == 0
 
 
-def test_redis_counts_for_all_workers(
-    settings: Settings, jpeg: bytes, redis: str, wait_for
-) -> None:
-    clients = [limited(settings, rate_limit_storage=redis).test_client() for _ in range(3)]
-    wait_for(lambda: listens(int(redis.split(":")[-1])))
+def test_redis_counts_for_all_workers(new_client: NewClient, jpeg: bytes, redis: str) -> None:
+    clients = [new_client(**LIMIT, rate_limit_storage=redis) for _ in range(3)]
     assert [post(client, jpeg).status_code for client in clients] == [200, 200, 429]
 
 
-def test_a_redis_that_is_away(settings: Settings, jpeg: bytes, caplog) -> None:
+def test_requests_are_admitted_while_redis_is_unreachable(
+    new_client: NewClient, jpeg: bytes, caplog: pytest.LogCaptureFixture
+) -> None:
     nowhere = f"redis://localhost:{run_local.free_port()}"
-    assert post(limited(settings, rate_limit_storage=nowhere).test_client(), jpeg).json == "cricket"
-    assert "storage is away" in caplog.text
+    assert post(new_client(**LIMIT, rate_limit_storage=nowhere), jpeg).json == "cricket"
+    assert "storage is unreachable" in caplog.text

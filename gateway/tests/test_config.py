@@ -2,7 +2,7 @@ from ipaddress import ip_network
 
 import pytest
 
-from gateway.config import Settings
+from gateway.config import Settings, read_bool
 
 
 def test_defaults() -> None:
@@ -90,3 +90,20 @@ def test_every_setting_is_read_from_its_variable() -> None:
 def test_a_bad_value_stops_the_start_and_names_its_variable(variable: str, value: str) -> None:
     with pytest.raises(ValueError, match=variable):
         Settings.from_env({variable: value})
+
+
+def test_the_message_of_a_bad_value_says_what_is_expected() -> None:
+    with pytest.raises(ValueError, match="neither true nor false"):
+        Settings.from_env({"GATEWAY_ALLOW_PRIVATE_SOURCES": "perhaps"})
+
+
+@pytest.mark.parametrize("text", ["1", "true", "yes", "on", "True", "YES"])
+def test_words_for_true(text: str) -> None:
+    assert read_bool(text) is True
+    assert Settings.from_env({"GATEWAY_ALLOW_PRIVATE_SOURCES": text}).allow_private_sources
+
+
+@pytest.mark.parametrize("text", ["0", "false", "no", "off", "False", "OFF"])
+def test_words_for_false(text: str) -> None:
+    assert read_bool(text) is False
+    assert not Settings.from_env({"GATEWAY_ALLOW_PRIVATE_SOURCES": text}).allow_private_sources

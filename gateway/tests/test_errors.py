@@ -1,18 +1,22 @@
+"""Memory held by errors."""
+
 import gc
 import time
 import weakref
 
+import pytest
+from flask import Flask
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.image_server import ImageServer
 
 from gateway import classifier
-from gateway.classifier import Classifier, Outcome
-from gateway.errors import InvalidRequest, forget_frames
-from gateway.pictures import Picture
+from gateway.errors import InvalidRequest, release_frames
+from gateway.records import Outcome, RequestRecord
+from gateway.request_images import ImageInput
 
 
 class Large:
-    """Stands for a picture in a frame."""
+    """Stands for an image in a frame."""
 
 
 def fail() -> tuple[InvalidRequest, "weakref.ref[Large]"]:
@@ -26,39 +30,40 @@ def fail() -> tuple[InvalidRequest, "weakref.ref[Large]"]:
         return error, weakref.ref(large)
 
 
-def test_an_error_lets_go_of_its_frames() -> None:
+def test_an_error_releases_its_frames() -> None:
     gc.disable()
     try:
-        error, kept = fail()
-        assert kept() is not None
-        forget_frames(error)
-        assert kept() is None
+        error, large = fail()
+        assert large() is not None
+        release_frames(error)
+        assert large() is None
     finally:
         gc.enable()
     assert isinstance(error.__cause__, KeyError)
 
 
-def test_a_picture_that_failed_is_freed_with_its_request(
-    app, image_server: ImageServer, monkeypatch
+def test_an_image_that_failed_is_freed_with_its_request(
+    app: Flask, image_server: ImageServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     outcomes: weakref.WeakSet[Outcome] = weakref.WeakSet()
 
     class Watched(Outcome):
-        def __init__(self, picture: Picture) -> None:
-            super().__init__(picture)
+        def __init__(self, image: ImageInput) -> None:
+            super().__init__(image)
             outcomes.add(self)
 
         __hash__ = object.__hash__
 
     monkeypatch.setattr(classifier, "Outcome", Watched)
     image_server.routes["/large"] = encode(gradient())[:2000]
-    read: Classifier = app.extensions["gateway"].classifier
+    classify = app.extensions["gateway"].classifier.classify
+    record = RequestRecord("a", time.monotonic(), time.monotonic() + 20)
     gc.disable()
     try:
-        deadline = time.monotonic() + 5
-        [outcome] = read.classify([Picture(image_server.url("/large"))], deadline)
+        [outcome] = classify([ImageInput(image_server.url("/large"))], record)
         assert outcome.error is not None
-        del outcome
+        assert outcomes
+        del outcome, record
         assert not outcomes
     finally:
         gc.enable()
