@@ -1,4 +1,4 @@
-"""Tiny SavedModels whose answers a test can foresee."""
+"""Tiny SavedModels with predictable answers."""
 
 from pathlib import Path
 
@@ -8,7 +8,7 @@ SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wre
 
 
 class ByColour(tf.Module):
-    """Our model's signatures; red pictures are cricket, green ones tennis, blue ones swimming."""
+    """Our model's signatures; red images are cricket, green ones tennis, blue ones swimming."""
 
     def __init__(self, size: int = 32) -> None:
         super().__init__()
@@ -18,8 +18,8 @@ class ByColour(tf.Module):
 
     def _probabilities(self, images: tf.Tensor) -> tf.Tensor:
         red, green, blue = tf.unstack(tf.reduce_mean(tf.cast(images, tf.float32), [1, 2]), axis=1)
-        nothing = tf.zeros_like(red)
-        logits = [nothing, red, nothing, nothing, blue, green, nothing]
+        zero = tf.zeros_like(red)
+        logits = [zero, red, zero, zero, blue, green, zero]
         return tf.nn.softmax(tf.stack(logits, 1) / 16.0)
 
     def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -43,7 +43,7 @@ def write_sports_model(folder: Path, version: int = 1, size: int = 32) -> Path:
 
 
 def write_plain_keras_model(folder: Path) -> Path:
-    """A Keras export as anyone would make it: float32 `input_7` in, three softmax scores out."""
+    """A Keras export like anyone's: float32 `input_7` in, three softmax scores out."""
     import keras
 
     inputs = keras.Input((16, 16, 3), name="input_7")
