@@ -1,4 +1,4 @@
-"""Exit with 0 when the model server at localhost:8500 says that it serves: python healthy.py"""
+"""Exit with 0 when the model server reports that it is serving: python healthy.py [ADDRESS]"""
 
 import sys
 
@@ -9,7 +9,7 @@ address = sys.argv[1] if len(sys.argv) > 1 else "localhost:8500"
 with grpc.insecure_channel(address) as channel:
     stub = health_pb2_grpc.HealthStub(channel)
     try:
-        answer = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
+        response = stub.Check(health_pb2.HealthCheckRequest(), timeout=2)
     except grpc.RpcError as error:
         sys.exit(str(error.code()))
-sys.exit(answer.status != health_pb2.HealthCheckResponse.SERVING)
+sys.exit(response.status != health_pb2.HealthCheckResponse.SERVING)

@@ -1,4 +1,4 @@
-"""What computes a signature: TensorFlow itself, or OpenVINO in its place."""
+"""The engines that run a signature: TensorFlow's runtime and OpenVINO."""
 
 import logging
 import tempfile
@@ -11,112 +11,26 @@ from typing import Any
 import numpy as np
 import openvino
 import tensorflow as tf
-from tensorflow.core.framework import graph_pb2
-from tensorflow.core.protobuf import config_pb2, meta_graph_pb2, rewriter_config_pb2
-from tensorflow.python.grappler import tf_optimizer
+from tensorflow.core.protobuf import rewriter_config_pb2
 
-from model_server.batching import BatchingParameters
+from model_server.batching_parameters import BatchingParameters
+from model_server.signature_graph import Infer, SignatureGraph
 
-ENGINES = ("tensorflow", "openvino", "openvino-int8")
 INT8_SIGNATURE = "serving_default"
-INT8_FILE = "model.xml"  # in a version's folder, where OpenVINO Model Server looks for it, too
-MOST_FOR_WORDS = 1_000_000  # bytes of graph; more would compute the network twice
-PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}  # in OpenVINO's words
+INT8_FILE = "model.xml"  # in a version's folder, where OpenVINO Model Server reads it as well
+MAX_STRING_GRAPH_BYTES = 1_000_000  # a larger graph would compute the network a second time
+OPENVINO_PRECISIONS = {"float32": "f32", "bfloat16": "bf16"}
 
 log = logging.getLogger("model_server")
 
-
-Infer = Callable[..., list[np.ndarray]]  # arrays in the order of the inputs give the outputs
-
-
-@dataclass(frozen=True)
-class Part:
-    """The part of a version's graph that computes a signature.
-
-    Attributes:
-        signature: its name.
-        folder: the version's.
-        graph: holds at least the nodes between inputs and outputs.
-        inputs: name, type and shape of the tensors in the graph, by the signature's names.
-        outputs: as inputs.
-        session: where TensorFlow computes it.
-    """
-
-    signature: str
-    folder: Path
-    graph: graph_pb2.GraphDef
-    inputs: dict[str, meta_graph_pb2.TensorInfo]
-    outputs: dict[str, meta_graph_pb2.TensorInfo]
-    session: tf.compat.v1.Session
-
-    def placeholders(self) -> list[tf.Tensor]:
-        """For the inputs, in the default graph."""
-        return [
-            tf.compat.v1.placeholder(info.dtype, tf.TensorShape(info.tensor_shape), f"input_{n}")
-            for n, info in enumerate(self.inputs.values())
-        ]
-
-    def needed(self) -> graph_pb2.GraphDef:
-        """The graph less what the outputs do not need."""
-        infos = (*self.inputs.values(), *self.outputs.values())
-        nodes = sorted({info.name.partition(":")[0] for info in infos})
-        return tf.compat.v1.graph_util.extract_sub_graph(self.graph, nodes)
-
-    def apply(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
-        """The outputs, computed from `tensors` in the default graph.
-
-        Raises:
-            ValueError: the graph is not one that can be imported.
-        """
-        names = [info.name for info in self.inputs.values()]
-        outputs: list[tf.Tensor] = tf.graph_util.import_graph_def(
-            self.needed(),
-            input_map=dict(zip(names, tensors, strict=True)),
-            return_elements=[info.name for info in self.outputs.values()],
-        )
-        return outputs
-
-    def inlined(self) -> "Part":
-        """The same with what it calls in the place of the calls, by TensorFlow's own optimizer.
-
-        What only has an effect, such as an assertion, is left out.
-
-        Raises:
-            ValueError, tf.errors.OpError: the graph is not one that can be imported or optimized.
-        """
-        with tf.Graph().as_default() as graph:
-            inputs = self.placeholders()
-            outputs = [tf.identity(o, f"output_{n}") for n, o in enumerate(self.apply(inputs))]
-        meta_graph = tf.compat.v1.train.export_meta_graph(graph=graph)
-        kept = meta_graph.collection_def["train_op"].node_list.value
-        kept.extend(tensor.op.name for tensor in (*inputs, *outputs))
-        config = config_pb2.ConfigProto()
-        rewrites = config.graph_options.rewrite_options
-        rewrites.optimizers.append("function")
-        rewrites.function_optimization = rewriter_config_pb2.RewriterConfig.AGGRESSIVE
-        rewrites.min_graph_nodes = -1  # also a graph of a single call
-        optimized = tf_optimizer.OptimizeGraph(config, meta_graph)
-        optimized.library.Clear()  # what was called; each holds the weights once more
-        return replace(
-            self,
-            graph=optimized,
-            inputs=dict(zip(self.inputs, map(_info, inputs), strict=True)),
-            outputs=dict(zip(self.outputs, map(_info, outputs), strict=True)),
-        )
-
-
-def _info(tensor: tf.Tensor) -> meta_graph_pb2.TensorInfo:
-    return tf.compat.v1.saved_model.build_tensor_info(tensor)
-
-
-Engine = Callable[[Part], Infer]
+Engine = Callable[[SignatureGraph], Infer]
 
 
 def choose(wanted: str, flags: set[str]) -> str:
-    """Settle "auto": OpenVINO on x86 with AVX2 or more, in float32 or bfloat16.
+    """The name of the engine; "auto" is "openvino" on x86 with AVX2, otherwise "tensorflow".
 
     Args:
-        wanted: "auto" or one of ENGINES.
+        wanted: "auto" or the name of an engine.
         flags: the processor's.
     """
     if wanted != "auto":
@@ -128,26 +42,40 @@ def make(name: str, precision: str, threads: int = 0) -> Engine:
     """An engine.
 
     Args:
-        name: one of ENGINES.
+        name: "tensorflow", "openvino" or "openvino-int8".
         precision: "float32" or "bfloat16".
-        threads: how many OpenVINO may take; 0 is its own choice.
+        threads: the threads that OpenVINO may use; 0 leaves it the choice.
     """
     if name == "tensorflow":
         return tensorflow
     return OpenVINO(precision, threads, int8=name == "openvino-int8")
 
 
-def tensorflow(part: Part) -> Infer:
-    """TensorFlow's own runtime."""
-    with part.session.graph.as_default():
-        inputs = part.placeholders()
-        infer: Infer = part.session.make_callable(part.apply(inputs), inputs)
+def session_config(
+    precision: str, intra_op_threads: int, inter_op_threads: int
+) -> tf.compat.v1.ConfigProto:
+    """The configuration of a TensorFlow session; 0 threads leaves TensorFlow the choice."""
+    config = tf.compat.v1.ConfigProto(
+        intra_op_parallelism_threads=intra_op_threads,
+        inter_op_parallelism_threads=inter_op_threads,
+    )
+    if precision == "bfloat16":  # the rewrite that TensorFlow Serving's --mixed_precision enables
+        rewrites = config.graph_options.rewrite_options
+        rewrites.auto_mixed_precision_onednn_bfloat16 = rewriter_config_pb2.RewriterConfig.ON
+    return config
+
+
+def tensorflow(graph: SignatureGraph) -> Infer:
+    """Compute a signature with TensorFlow's own runtime."""
+    with graph.session.graph.as_default():
+        inputs = graph.placeholders()
+        infer: Infer = graph.session.make_callable(graph.apply(inputs), inputs)
     return infer
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """How the versions of a model are computed: by what, in which session, merged how."""
+    """How a model's signatures are run: engine, session configuration and batching."""
 
     engine: Engine = tensorflow
     config: tf.compat.v1.ConfigProto | None = None
@@ -156,72 +84,73 @@ class Runtime:
 
 @dataclass(frozen=True)
 class OpenVINO:
-    """Numbers come from OpenVINO; words, which it does not know, from TensorFlow.
+    """Computes numeric outputs with OpenVINO; string outputs, which it lacks, with TensorFlow.
 
-    Raises FileNotFoundError, when called, if it should take int8 and the version has none.
+    A signature that OpenVINO cannot compute is computed by TensorFlow. Calling the engine raises
+    FileNotFoundError when int8 is wanted and the version has no int8 model.
     """
 
     precision: str
     threads: int = 0
     int8: bool = False
 
-    def __call__(self, part: Part) -> Infer:
-        is_word = {key: info.dtype == tf.string for key, info in part.outputs.items()}
+    def __call__(self, graph: SignatureGraph) -> Infer:
         try:
-            inlined = part.inlined()
-            words, numbers = (
-                replace(
-                    inlined,
-                    outputs={k: o for k, o in inlined.outputs.items() if is_word[k] == kind},
-                )
-                for kind in (True, False)
-            )
-            if words.outputs and words.needed().ByteSize() > MOST_FOR_WORDS:
-                raise ValueError("its words depend on the network")
-            compute = self._numbers(numbers)
+            return self._compile(graph)
         except FileNotFoundError:
             raise
-        except Exception as error:  # OpenVINO raises RuntimeError for most, TypeError for some
+        except Exception as error:  # mostly RuntimeError, sometimes TypeError
             reason = str(error).strip().splitlines()[-1]
             log.warning(
-                "TensorFlow computes signature %s, not OpenVINO: %s", part.signature, reason
+                "TensorFlow computes signature %s, not OpenVINO: %s", graph.signature, reason
             )
-            return tensorflow(part)
-        if not words.outputs:
-            return compute
-        spell = tensorflow(words)
+            return tensorflow(graph)
+
+    def _compile(self, graph: SignatureGraph) -> Infer:
+        inlined = graph.inlined()
+        strings = {k: info for k, info in inlined.outputs.items() if info.dtype == tf.string}
+        numbers = {k: info for k, info in inlined.outputs.items() if k not in strings}
+        if not strings:
+            return self._compile_numeric_outputs(inlined)
+        string_graph = replace(inlined, outputs=strings)
+        if string_graph.pruned().ByteSize() > MAX_STRING_GRAPH_BYTES:
+            raise ValueError("its string outputs depend on the network")
+        infer_numbers = self._compile_numeric_outputs(replace(inlined, outputs=numbers))
+        infer_strings = tensorflow(string_graph)
 
         def infer(*arrays: np.ndarray) -> list[np.ndarray]:
-            spelled, computed = iter(spell(*arrays)), iter(compute(*arrays))
-            return [next(spelled if word else computed) for word in is_word.values()]
+            outputs = dict(zip(strings, infer_strings(*arrays), strict=True))
+            outputs |= zip(numbers, infer_numbers(*arrays), strict=True)
+            return [outputs[name] for name in inlined.outputs]
 
         return infer
 
-    def _numbers(self, part: Part) -> Infer:
-        if self.int8 and part.signature == INT8_SIGNATURE:
-            file = part.folder / INT8_FILE
+    def _compile_numeric_outputs(self, graph: SignatureGraph) -> Infer:
+        if self.int8 and graph.signature == INT8_SIGNATURE:
+            file = graph.folder / INT8_FILE
             if not file.exists():
                 raise FileNotFoundError(
                     f"{file} is missing: trainer/quantize.py writes the int8 model"
                 )
-            return self._compiled(file, list(part.inputs), list(part.outputs))
+            return self._compile_file(file, list(graph.inputs), list(graph.outputs))
         with tempfile.TemporaryDirectory() as folder:
-            file = Path(folder) / "part.pb"
-            file.write_bytes(part.needed().SerializeToString())
-            inputs, outputs = ([i.name for i in x.values()] for x in (part.inputs, part.outputs))
-            return self._compiled(file, inputs, outputs)
+            file = Path(folder) / "signature.pb"
+            file.write_bytes(graph.pruned().SerializeToString())
+            inputs = [info.name for info in graph.inputs.values()]
+            outputs = [info.name for info in graph.outputs.values()]
+            return self._compile_file(file, inputs, outputs)
 
-    def _compiled(self, file: Path, inputs: list[str], outputs: list[str]) -> Infer:
+    def _compile_file(self, file: Path, inputs: list[str], outputs: list[str]) -> Infer:
         properties: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
-            "INFERENCE_PRECISION_HINT": PRECISIONS[self.precision],
+            "INFERENCE_PRECISION_HINT": OPENVINO_PRECISIONS[self.precision],
         }
         if self.threads:
             properties["INFERENCE_NUM_THREADS"] = self.threads
         compiled = openvino.Core().compile_model(file, "CPU", properties)
         request = compiled.create_infer_request()
         ports = [compiled.output(name) for name in outputs]
-        # TensorFlow's threads have too small a stack for OpenVINO, which compiles in them.
+        # OpenVINO compiles in the calling thread and needs a larger stack than TensorFlow's have.
         thread = ThreadPoolExecutor(1, "openvino")
 
         def compute(*arrays: np.ndarray) -> list[np.ndarray]:

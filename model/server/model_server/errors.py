@@ -1,11 +1,11 @@
-"""What a caller can do wrong, with the gRPC status TensorFlow Serving answers it with.
+"""The errors of a request and their gRPC statuses, which are TensorFlow Serving's.
 
 ServingError
 ├── InvalidArgument  INVALID_ARGUMENT  the request does not fit the signature
 ├── NotFound         NOT_FOUND         no such model, or no such version of it
-└── TooLate          DEADLINE_EXCEEDED the caller has stopped waiting
+└── DeadlineExceeded DEADLINE_EXCEEDED the caller no longer waits
 
-TensorFlow's own errors carry their status with them.
+TensorFlow's own errors have their status as an attribute.
 """
 
 from typing import ClassVar
@@ -28,12 +28,12 @@ class NotFound(ServingError):
     status = grpc.StatusCode.NOT_FOUND
 
 
-class TooLate(ServingError):
+class DeadlineExceeded(ServingError):
     status = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
-    """The gRPC status and message of an error of ours or of TensorFlow's."""
+    """The gRPC status and message of any exception."""
     if isinstance(error, ServingError):
         return error.status, str(error)
     if isinstance(error, tf.errors.OpError):

@@ -10,27 +10,27 @@ from model_server.engines import Runtime
 from model_server.errors import InvalidArgument
 from model_server.tensors import to_proto
 
-DEFAULT = "serving_default"
-WARM_UP = Path("assets.extra/tf_serving_warmup_requests")
+DEFAULT_SIGNATURE = "serving_default"
+WARM_UP_FILE = Path("assets.extra/tf_serving_warmup_requests")
 MAX_WARM_UP_REQUESTS = 1000  # TensorFlow Serving's limit
 
 
 class Servable:
-    """A SavedModel, ready to answer.
+    """A loaded SavedModel.
 
-    As in TensorFlow Serving it has a session of its own: when the last request that
-    uses it is done, all that was loaded is freed, the batching queues included.
+    As in TensorFlow Serving it has its own session: after the last request that uses it,
+    everything that was loaded is freed, including the batching queues.
     """
 
     def __init__(self, folder: Path, runtime: Runtime) -> None:
-        """Load and warm up.
+        """Load the model and replay its warm-up requests.
 
         Args:
-            folder: the version's, named by its number.
-            runtime: what computes it.
+            folder: the version's folder; its name is the version number.
+            runtime: how its signatures are run.
 
         Raises:
-            Exception: whatever is wrong with the folder; TensorFlow raises many kinds.
+            Exception: the folder cannot be loaded; TensorFlow raises many types.
         """
         self.version = int(folder.name)
         session = tf.compat.v1.Session(graph=tf.Graph(), config=runtime.config)
@@ -39,11 +39,16 @@ class Servable:
             self.definitions = signatures.definitions(meta_graph)
             builder = signatures.Builder(session, folder, runtime)
             self.signatures = builder.signatures(self.definitions)
-        self.warm_up_requests = self._warm_up(folder / WARM_UP)
+        self.warm_up_requests = self._warm_up(folder / WARM_UP_FILE)
 
     def predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        """Answer a request; raises what `Signature.predict` does, and InvalidArgument."""
-        name = request.model_spec.signature_name or DEFAULT
+        """Run the signature that the request names.
+
+        Raises:
+            InvalidArgument: there is no such signature, or the request does not fit it.
+            tf.errors.OpError: TensorFlow cannot compute it.
+        """
+        name = request.model_spec.signature_name or DEFAULT_SIGNATURE
         if name not in self.signatures:
             raise InvalidArgument(f'Serving signature key "{name}" not found.')
         outputs = self.signatures[name].predict(request.inputs, request.output_filter)
@@ -56,7 +61,7 @@ class Servable:
         return response
 
     def _warm_up(self, file: Path) -> int:
-        """Replay the requests that lie beside the model; the number of them."""
+        """Replay the requests stored with the model; return their number."""
         if not file.exists():
             return 0
         count = 0

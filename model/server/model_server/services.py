@@ -15,7 +15,7 @@ from tensorflow_serving.apis import (
     prediction_service_pb2_grpc,
 )
 
-from model_server.errors import InvalidArgument, NotFound, TooLate, status_of
+from model_server.errors import DeadlineExceeded, InvalidArgument, NotFound, status_of
 from model_server.servable import Servable
 from model_server.versions import Versions
 
@@ -24,14 +24,14 @@ SIGNATURE_DEF = "signature_def"
 log = logging.getLogger("model_server")
 
 
-def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
-    """Answer what a method raises with its gRPC status."""
+def _abort_on_error(method: Callable[..., Any]) -> Callable[..., Any]:
+    """End the call with the gRPC status of the exception that `method` raises."""
 
-    def answer(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
+    def call(self: Any, request: Any, context: grpc.ServicerContext) -> Any:
         try:
-            left = context.time_remaining()
-            if left is not None and left <= 0:
-                raise TooLate("Deadline exceeded before the request was started")
+            remaining = context.time_remaining()
+            if remaining is not None and remaining <= 0:
+                raise DeadlineExceeded("Deadline exceeded before the request was started")
             if not request.HasField("model_spec"):
                 raise InvalidArgument("Missing ModelSpec")
             return method(self, request)
@@ -41,10 +41,10 @@ def _answers(method: Callable[..., Any]) -> Callable[..., Any]:
                 log.exception("%s failed", method.__name__)
         context.abort(code, message)
 
-    return answer
+    return call
 
 
-def _servable(versions: Versions, spec: model_pb2.ModelSpec) -> Servable:
+def _find_servable(versions: Versions, spec: model_pb2.ModelSpec) -> Servable:
     if spec.version_label:
         raise InvalidArgument(f"Unrecognized servable version label: {spec.version_label}")
     version = spec.version.value if spec.HasField("version") else None
@@ -57,11 +57,11 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
-    @_answers
+    @_abort_on_error
     def Predict(self, request: predict_pb2.PredictRequest) -> predict_pb2.PredictResponse:
-        return _servable(self._versions, request.model_spec).predict(request)
+        return _find_servable(self._versions, request.model_spec).predict(request)
 
-    @_answers
+    @_abort_on_error
     def GetModelMetadata(
         self, request: get_model_metadata_pb2.GetModelMetadataRequest
     ) -> get_model_metadata_pb2.GetModelMetadataResponse:
@@ -72,10 +72,12 @@ class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
         for name in request.metadata_field:
             if name != SIGNATURE_DEF:
                 raise InvalidArgument(f"Metadata field {name} is not supported")
-        servable = _servable(self._versions, request.model_spec)
-        packed = AnyMessage()
-        packed.Pack(get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions))
-        response = get_model_metadata_pb2.GetModelMetadataResponse(metadata={SIGNATURE_DEF: packed})
+        servable = _find_servable(self._versions, request.model_spec)
+        signatures = AnyMessage()
+        signatures.Pack(get_model_metadata_pb2.SignatureDefMap(signature_def=servable.definitions))
+        response = get_model_metadata_pb2.GetModelMetadataResponse(
+            metadata={SIGNATURE_DEF: signatures}
+        )
         response.model_spec.name = request.model_spec.name
         response.model_spec.version.value = servable.version
         return response
@@ -87,7 +89,7 @@ class ModelService(model_service_pb2_grpc.ModelServiceServicer):
     def __init__(self, versions: Versions) -> None:
         self._versions = versions
 
-    @_answers
+    @_abort_on_error
     def GetModelStatus(
         self, request: get_model_status_pb2.GetModelStatusRequest
     ) -> get_model_status_pb2.GetModelStatusResponse:

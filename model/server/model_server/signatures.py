@@ -1,4 +1,4 @@
-"""The signatures of a SavedModel, ready to run."""
+"""The signatures of a loaded SavedModel."""
 
 import logging
 from collections.abc import Iterable, Mapping
@@ -14,18 +14,19 @@ from tensorflow.python.framework.convert_to_constants import (
 )
 
 from model_server.batching import batched
-from model_server.engines import Infer, Part, Runtime, tensorflow
+from model_server.engines import Runtime, tensorflow
 from model_server.errors import InvalidArgument
+from model_server.signature_graph import Infer, SignatureGraph
 from model_server.tensors import to_array
 
-VARIABLES = {"VarHandleOp", "VariableV2", "Variable"}
+VARIABLE_OPS = {"VarHandleOp", "VariableV2", "Variable"}
 
 log = logging.getLogger("model_server")
 
 
 @dataclass(frozen=True)
 class Signature:
-    """A signature that can be run: arrays in the order of `inputs` give those of `outputs`."""
+    """A signature; `run` takes arrays in the order of `inputs`, returns those of `outputs`."""
 
     inputs: dict[str, tf.TensorSpec]
     outputs: list[str]
@@ -37,31 +38,34 @@ class Signature:
         """Run the signature.
 
         Raises:
-            InvalidArgument: inputs or wanted outputs are not those of the signature.
-            tf.errors.OpError: what TensorFlow says, such as Unavailable with a full queue.
+            InvalidArgument: the inputs or the filtered outputs are not the signature's.
+            tf.errors.OpError: TensorFlow cannot compute it, for example Unavailable when the
+                batching queue is full.
         """
-        self._check_names(set(protos))
-        wanted = list(output_filter) or self.outputs
-        unknown = set(wanted) - set(self.outputs)
+        self._check_input_names(set(protos))
+        names = list(output_filter) or self.outputs
+        unknown = set(names) - set(self.outputs)
         if unknown:
-            raise InvalidArgument(f"output tensor alias not found in signature: {_names(unknown)}")
-        arrays = [to_array(name, protos[name], spec) for name, spec in self.inputs.items()]
-        given = dict(zip(self.outputs, self.run(*arrays), strict=True))
-        return {name: given[name] for name in wanted}
-
-    def _check_names(self, sent: set[str]) -> None:
-        known = set(self.inputs)
-        if sent != known:
             raise InvalidArgument(
-                f"input size does not match signature: {len(sent)}!={len(known)} "
-                f"len({_names(sent)}) != len({_names(known)}). "
-                f"Sent extra: {_names(sent - known)}. "
-                f"Missing but required: {_names(known - sent)}."
+                f"output tensor alias not found in signature: {_format_names(unknown)}"
+            )
+        arrays = [to_array(name, protos[name], spec) for name, spec in self.inputs.items()]
+        outputs = dict(zip(self.outputs, self.run(*arrays), strict=True))
+        return {name: outputs[name] for name in names}
+
+    def _check_input_names(self, sent: set[str]) -> None:
+        expected = set(self.inputs)
+        if sent != expected:
+            raise InvalidArgument(
+                f"input size does not match signature: {len(sent)}!={len(expected)} "
+                f"len({_format_names(sent)}) != len({_format_names(expected)}). "
+                f"Sent extra: {_format_names(sent - expected)}. "
+                f"Missing but required: {_format_names(expected - sent)}."
             )
 
 
 def definitions(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, meta_graph_pb2.SignatureDef]:
-    """Copies, for a part of a message keeps the whole of it alive, weights included."""
+    """Copies of the signature definitions; a reference would keep the weights in memory."""
     return {
         name: meta_graph_pb2.SignatureDef.FromString(definition.SerializeToString())
         for name, definition in meta_graph.signature_def.items()
@@ -70,7 +74,7 @@ def definitions(meta_graph: meta_graph_pb2.MetaGraphDef) -> dict[str, meta_graph
 
 @dataclass(frozen=True)
 class Builder:
-    """Makes signatures of the SavedModel in `folder` that was loaded into a session."""
+    """Builds the signatures of the SavedModel in `folder` that is loaded into `session`."""
 
     session: tf.compat.v1.Session
     folder: Path
@@ -79,29 +83,29 @@ class Builder:
     def signatures(
         self, definitions: Mapping[str, meta_graph_pb2.SignatureDef]
     ) -> dict[str, Signature]:
-        """All that can be run. The session's graph must be the default one."""
+        """All runnable signatures. The session's graph must be the default one."""
         runnable = {
             name: definition
             for name, definition in definitions.items()
-            if not name.startswith("__saved_model_")  # how it is initialized
+            if not name.startswith("__saved_model_")  # its initialization
         }
         graph = self.session.graph.as_graph_def()
         frozen = self._freeze(graph, runnable.values())
         return {
-            name: self._signature(name, definition, graph, frozen)
+            name: self._build_signature(name, definition, graph, frozen)
             for name, definition in runnable.items()
         }
 
     def _freeze(
         self, graph: graph_pb2.GraphDef, definitions: Iterable[meta_graph_pb2.SignatureDef]
     ) -> graph_pb2.GraphDef:
-        """Turn variables into constants, which an engine can work on."""
-        if not any(node.op in VARIABLES for node in graph.node):
+        """The graph with its variables turned into constants, for engines without variables."""
+        if not any(node.op in VARIABLE_OPS for node in graph.node):
             return graph
-        nodes = {node for definition in definitions for node in _nodes(definition)}
+        nodes = {node for definition in definitions for node in _node_names(definition)}
         return convert_variables_to_constants_from_session_graph(self.session, graph, sorted(nodes))
 
-    def _signature(
+    def _build_signature(
         self,
         name: str,
         definition: meta_graph_pb2.SignatureDef,
@@ -111,23 +115,23 @@ class Builder:
         inputs = dict(definition.inputs)
         outputs = {key: definition.outputs[key] for key in sorted(definition.outputs)}
         session = tf.compat.v1.Session(graph=tf.Graph(), config=self.runtime.config)
-        part = Part(name, self.folder, frozen, inputs, outputs, session)
+        signature_graph = SignatureGraph(name, self.folder, frozen, inputs, outputs, session)
         try:
-            infer = self.runtime.engine(part)
-        except ValueError:  # a variable that the signature writes cannot be a constant
+            infer = self.runtime.engine(signature_graph)
+        except ValueError:  # a variable that the signature assigns cannot become a constant
             log.info("signature %s cannot be frozen and keeps its variables: slower", name)
-            infer = tensorflow(replace(part, graph=graph, session=self.session))
+            infer = tensorflow(replace(signature_graph, graph=graph, session=self.session))
         specs = {key: _spec(info) for key, info in inputs.items()}
         if self.runtime.batching and _can_batch(definition):
-            given = [_spec(info) for info in outputs.values()]
-            infer = batched(infer, list(specs.values()), given, self.runtime.batching)
+            output_specs = [_spec(info) for info in outputs.values()]
+            infer = batched(infer, list(specs.values()), output_specs, self.runtime.batching)
         return Signature(specs, list(outputs), infer)
 
 
-def _nodes(definition: meta_graph_pb2.SignatureDef) -> list[str]:
-    """The graph's nodes that take the inputs and give the outputs."""
+def _node_names(definition: meta_graph_pb2.SignatureDef) -> set[str]:
+    """The names of the nodes of the inputs and outputs."""
     infos = [*definition.inputs.values(), *definition.outputs.values()]
-    return sorted({info.name.split(":")[0] for info in infos})
+    return {info.name.split(":")[0] for info in infos}
 
 
 def _spec(info: meta_graph_pb2.TensorInfo) -> tf.TensorSpec:
@@ -135,7 +139,7 @@ def _spec(info: meta_graph_pb2.TensorInfo) -> tf.TensorSpec:
 
 
 def _can_batch(definition: meta_graph_pb2.SignatureDef) -> bool:
-    """Whether all tensors have a batch dimension, and inputs of any two requests fit together."""
+    """Whether all tensors have a batch dimension and no other variable input dimension."""
     inputs = [[dim.size for dim in info.tensor_shape.dim] for info in definition.inputs.values()]
     outputs = [info.tensor_shape.dim for info in definition.outputs.values()]
     return (
@@ -145,5 +149,5 @@ def _can_batch(definition: meta_graph_pb2.SignatureDef) -> bool:
     )
 
 
-def _names(names: Iterable[str]) -> str:
+def _format_names(names: Iterable[str]) -> str:
     return "{" + ",".join(sorted(names)) + "}"

@@ -1,4 +1,4 @@
-"""Between TensorProto and ndarray."""
+"""Conversion between TensorProto and ndarray."""
 
 import numpy as np
 import tensorflow as tf
@@ -6,7 +6,7 @@ from tensorflow.core.framework import tensor_pb2, types_pb2
 
 from model_server.errors import InvalidArgument
 
-# TensorFlow Serving answers in these fields; other types go as tensor_content.
+# The fields that TensorFlow Serving's responses use; other types are in tensor_content.
 VALUE_FIELDS = {
     tf.float32: "float_val",
     tf.float64: "double_val",
@@ -19,35 +19,36 @@ VALUE_FIELDS = {
     tf.bool: "bool_val",
     tf.string: "string_val",
 }
-_KNOWN = set(types_pb2.DataType.values())
+_DATA_TYPES = set(types_pb2.DataType.values())
 
 
 def to_array(name: str, proto: tensor_pb2.TensorProto, spec: tf.TensorSpec) -> np.ndarray:
-    """Read an input, and check it before it meets others in a batch.
+    """Convert an input and check it against the signature, before it is batched with others.
 
     Raises:
-        InvalidArgument: another dtype or shape than the signature's, or not as many
-            values as the shape says.
+        InvalidArgument: dtype or shape differ from the signature's, or the number of values
+            does not fit the shape.
     """
     if proto.dtype != spec.dtype.as_datatype_enum:
-        sent = types_pb2.DataType.Name(proto.dtype) if proto.dtype in _KNOWN else proto.dtype
+        sent = types_pb2.DataType.Name(proto.dtype) if proto.dtype in _DATA_TYPES else proto.dtype
         raise InvalidArgument(f"Expects {name} to be {spec.dtype.name} but {sent} is provided")
     shape = [dim.size for dim in proto.tensor_shape.dim]
-    known = not proto.tensor_shape.unknown_rank and min(shape, default=0) >= 0
-    if not known or not spec.shape.is_compatible_with(shape):
+    is_complete = not proto.tensor_shape.unknown_rank and min(shape, default=0) >= 0
+    if not is_complete or not spec.shape.is_compatible_with(shape):
         raise InvalidArgument(f"Input {name} has shape {shape}, expected {spec.shape}")
     if 0 in shape:
         raise InvalidArgument(f"Input {name} has shape {shape}: nothing to predict")
     try:
         if proto.tensor_content and spec.dtype != tf.string:
             return np.frombuffer(proto.tensor_content, spec.dtype.as_numpy_dtype).reshape(shape)
-        return tf.make_ndarray(proto)
+        array: np.ndarray = tf.make_ndarray(proto)
+        return array
     except (ValueError, TypeError, MemoryError) as error:
         raise InvalidArgument(f"Input {name} does not parse: {error}") from error
 
 
 def to_proto(output: np.ndarray | bytes) -> tensor_pb2.TensorProto:
-    """Write an output; a session gives a string without dimensions as bytes."""
+    """Convert an output; a session returns a scalar string as bytes."""
     array = np.array(output, object) if isinstance(output, bytes) else output
     dtype = tf.as_dtype(array.dtype)
     field = VALUE_FIELDS.get(dtype)

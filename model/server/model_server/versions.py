@@ -1,4 +1,4 @@
-"""The versions of a model in its folder: which there are, which one serves."""
+"""The versions of a model: loads the newest in its folder and tracks their statuses."""
 
 import contextlib
 import ctypes
@@ -24,7 +24,7 @@ log = logging.getLogger("model_server")
 
 @dataclass
 class Status:
-    """What GetModelStatus says of a version."""
+    """The status of a version, as reported by GetModelStatus."""
 
     state: int
     error_code: int = 0
@@ -33,10 +33,9 @@ class Status:
 
 @dataclass
 class Versions:
-    """Serves the newest version of a folder, and loads the next one beside it.
+    """Serves the newest version in a folder, also while the next one is being loaded.
 
-    `watch` runs in a thread of its own; `servable` and `statuses` may be called
-    from any.
+    `watch` runs in its own thread; `servable` and `statuses` may be called from any thread.
     """
 
     model_name: str
@@ -49,10 +48,10 @@ class Versions:
     _stopped: threading.Event = field(default_factory=threading.Event)
 
     def servable(self, model_name: str, version: int | None = None) -> Servable:
-        """The version that serves.
+        """The version that is served.
 
         Raises:
-            NotFound: none does, or another than the one asked for.
+            NotFound: no version is served, or not the requested one.
         """
         current = self._current
         if (
@@ -60,36 +59,36 @@ class Versions:
             or model_name != self.model_name
             or version not in (None, current.version)
         ):
-            asked = f"Latest({model_name})"
+            requested = f"Latest({model_name})"
             if version is not None:
-                asked = f"Specific({model_name}, {version})"
-            raise NotFound(f"Servable not found for request: {asked}")
+                requested = f"Specific({model_name}, {version})"
+            raise NotFound(f"Servable not found for request: {requested}")
         return current
 
     def statuses(self) -> dict[int, Status]:
-        """Newest first, as TensorFlow Serving lists them."""
+        """The status of each version, newest first as in TensorFlow Serving."""
         return dict(sorted(self._statuses.items(), reverse=True))
 
     def watch(self, seconds: float) -> None:
-        """Look at the folder every so many seconds, until `stop`."""
-        seen: tuple[int, Fingerprint] | None = None
+        """Poll the folder every `seconds` until `stop` is called."""
+        previous: tuple[int, Fingerprint] | None = None
         while not self._stopped.is_set():
             try:
                 newest = self._newest()
-            except OSError:  # the folder changes while we read it; the next look will tell
+            except OSError:  # the folder changes while it is read; the next poll reads it again
                 newest = None
-            # A folder that still grows is not loaded over one that serves.
-            settled = self._current is None or newest == seen
+            # While a version is served, the next one is loaded once its files no longer change.
+            settled = self._current is None or newest == previous
             if newest is not None and settled:
                 self._serve(*newest)
-            seen = newest
+            previous = newest
             self._stopped.wait(seconds)
 
     def stop(self) -> None:
         self._stopped.set()
 
     def _newest(self) -> tuple[int, Fingerprint] | None:
-        """The version that should serve: the newest that has not failed as it is now."""
+        """The version to serve: the newest that has not failed to load with its current files."""
         for folder in sorted(_folders(self.base_path), key=lambda f: int(f.name), reverse=True):
             version, fingerprint = int(folder.name), _fingerprint(folder)
             if self._failed.get(version) != fingerprint:
@@ -102,10 +101,10 @@ class Versions:
             return
         self._statuses[version] = Status(State.LOADING)
         log.info("loading version %d", version)
-        began = time.monotonic()
+        start = time.monotonic()
         try:
             servable = Servable(self.base_path / str(version), self.runtime)
-        except Exception as error:  # TensorFlow raises many kinds
+        except Exception as error:  # TensorFlow raises many types
             self._failed[version] = fingerprint
             code, message = status_of(error)
             self._statuses[version] = Status(State.END, code.value[0], message)
@@ -116,30 +115,30 @@ class Versions:
         log.info(
             "version %d available after %.1f s, %d warm-up requests",
             version,
-            time.monotonic() - began,
+            time.monotonic() - start,
             servable.warm_up_requests,
         )
         self.on_available()
-        if previous is not None:  # what it is still working on keeps it alive until it is done
+        if previous is not None:  # its requests in flight keep it in memory until they end
             self._statuses[previous.version] = Status(State.END)
             log.info("version %d unloaded", previous.version)
             del previous
-        _give_memory_back()
+        _release_memory()
 
 
 def _folders(base_path: Path) -> list[Path]:
     return [f for f in base_path.iterdir() if f.name.isdecimal() and f.is_dir()]
 
 
-def _give_memory_back() -> None:
-    """Loading takes far more memory than serving, and glibc keeps it unless asked."""
+def _release_memory() -> None:
+    """Return the memory that loading needed to the system; glibc keeps it by default."""
     gc.collect()
     with contextlib.suppress(AttributeError):
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def _fingerprint(folder: Path) -> Fingerprint:
-    """Changes with any file of a folder."""
+    """The path, size and time of change of each file in a folder."""
     files = [file for file in folder.rglob("*") if file.is_file()]
     return frozenset(
         (str(file.relative_to(folder)), file.stat().st_size, file.stat().st_mtime_ns)
