@@ -1,22 +1,22 @@
-"""Versions that come, go and fail while requests are answered."""
+"""Versions that are added, removed and broken while requests are answered."""
 
 import shutil
 import threading
-import time
 import weakref
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-from conftest import Client, code, pixels, serve, wait_until
-from grpc_health.v1 import health_pb2
-from saved_models import write_keras_model, write_warm_up
-from tensorflow_serving.apis import get_model_status_pb2
+from grpc_health.v1.health_pb2 import HealthCheckResponse
+from server_models import write_keras_model, write_warm_up
+from serving_client import Client, LocalClient, pixels, rpc_error, serve, wait_until
 
 from model_server import engines
-from model_server.batching import BatchingParameters
+from model_server.batching_parameters import BatchingParameters
+from model_server.versions import State
 
 BATCHING = BatchingParameters(max_batch_size=8)
 RUNTIMES = {
@@ -24,7 +24,8 @@ RUNTIMES = {
     "batching": (BATCHING, engines.tensorflow),
     "openvino": (BATCHING, engines.OpenVINO("float32")),
 }
-State = get_model_status_pb2.ModelVersionStatus
+# For what depends on how a version is loaded and freed; the rest is tested with "plain".
+each_runtime = pytest.mark.parametrize("runtime", RUNTIMES)
 
 
 @pytest.fixture
@@ -33,112 +34,151 @@ def base_path(models: Path, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.fixture(params=RUNTIMES, ids=RUNTIMES)
-def client(base_path: Path, request: pytest.FixtureRequest) -> Iterator[Client]:
-    with serve(base_path, *RUNTIMES[request.param]) as client:
+@pytest.fixture
+def runtime() -> str:
+    return "plain"
+
+
+@pytest.fixture
+def client(base_path: Path, runtime: str) -> Iterator[LocalClient]:
+    with serve(base_path, *RUNTIMES[runtime]) as client:
         client.wait_for_version(1)
         yield client
 
 
-def test_a_new_version_takes_over_without_a_failed_request(
-    client: Client, base_path: Path, models: Path
+def served_version(client: Client) -> int:
+    return int(client.predict(images=pixels())["version"][0])
+
+
+@each_runtime
+def test_new_version_takes_over_without_a_failed_request(
+    client: LocalClient, base_path: Path, models: Path
 ) -> None:
     versions: list[int] = []
     stop = threading.Event()
 
-    def ask() -> None:
+    def predict_until_stopped() -> None:
         while not stop.is_set():
-            versions.append(int(client.predict(images=pixels())["version"][0]))
+            versions.append(served_version(client))
 
-    threads = [threading.Thread(target=ask) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    shutil.copytree(models / "2", base_path / "2")
-    wait_until(lambda: versions and versions[-1] == 2)
-    stop.set()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(4) as pool:
+        loops = [pool.submit(predict_until_stopped) for _ in range(4)]
+        try:
+            wait_until(lambda: versions)
+            shutil.copytree(models / "2", base_path / "2")
+            wait_until(lambda: versions[-1] == 2)
+        finally:
+            stop.set()
+    for loop in loops:
+        loop.result()
     assert versions[0] == 1
     assert set(versions) == {1, 2}
-    assert {v: row.state for v, row in client.status().items()} == {
+    client.wait_for_state(1, State.END)
+    assert {version: row.state for version, row in client.status().items()} == {
         2: State.AVAILABLE,
         1: State.END,
     }
-    assert code(lambda: client.predict("", 1, images=pixels()))[0] == grpc.StatusCode.NOT_FOUND
+    status, _ = rpc_error(lambda: client.predict("", 1, images=pixels()))
+    assert status == grpc.StatusCode.NOT_FOUND
 
 
-def test_the_newest_of_several_is_served(models: Path) -> None:
-    with serve(models) as client:
-        client.wait_for_version(2)
-        assert set(client.status()) == {2}
-
-
-def test_a_broken_version_leaves_the_old_one_serving(client: Client, base_path: Path) -> None:
-    (base_path / "3").mkdir()
-    (base_path / "3" / "saved_model.pb").write_bytes(b"not a model")
-    wait_until(lambda: 3 in client.status())
-    wait_until(lambda: client.status()[3].state == State.END)
-    broken = client.status()[3].status
-    assert broken.error_code != 0
-    assert broken.error_message
-    assert client.predict(images=pixels())["version"] == [1]
-    assert client.status()[1].state == State.AVAILABLE
-
-
-def test_a_folder_that_is_still_being_copied(client: Client, base_path: Path, models: Path) -> None:
-    (base_path / "2").mkdir()
-    whole = (models / "2" / "saved_model.pb").read_bytes()
-    (base_path / "2" / "saved_model.pb").write_bytes(whole[: len(whole) // 2])
-    wait_until(lambda: 2 in client.status() and client.status()[2].state == State.END)
-    assert client.predict(images=pixels())["version"] == [1]
-    shutil.copytree(models / "2", base_path / "2", dirs_exist_ok=True)
-    client.wait_for_version(2)
-
-
-def test_back_to_the_old_version(client: Client, base_path: Path, models: Path) -> None:
-    shutil.copytree(models / "2", base_path / "2")
-    client.wait_for_version(2)
-    shutil.rmtree(base_path / "2")
-    client.wait_for_version(1)
-
-
-def test_the_old_version_is_freed(client: Client, base_path: Path, models: Path) -> None:
+@each_runtime
+def test_old_version_is_freed(client: LocalClient, base_path: Path, models: Path) -> None:
     old = weakref.ref(client.versions.servable("m"))
     shutil.copytree(models / "2", base_path / "2")
     client.wait_for_version(2)
     wait_until(lambda: old() is None)
 
 
-@pytest.mark.parametrize("runtime", RUNTIMES)
-def test_a_plain_keras_export(tmp_path: Path, runtime: str) -> None:
-    write_keras_model(tmp_path)
-    with serve(tmp_path, *RUNTIMES[runtime]) as client:
-        wait_until(lambda: 1 in client.versions.statuses())
-        wait_until(lambda: client.status()[1].state == State.AVAILABLE)
-        (name,) = client.versions.servable("m").definitions["serving_default"].inputs
-        (answer,) = client.predict(**{name: pixels(1, 2).astype(np.float32)}).values()
-    assert answer.shape == (2, 3)
-    np.testing.assert_allclose(answer.sum(1), 1, rtol=1e-5)
+@pytest.fixture(scope="module")
+def keras_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_keras_model(tmp_path_factory.mktemp("keras"))
 
 
-def test_an_emptied_folder_keeps_the_last_version(client: Client, base_path: Path) -> None:
-    shutil.rmtree(base_path / "1")
-    time.sleep(0.5)
-    assert client.predict(images=pixels())["version"] == [1]
-    shutil.rmtree(base_path)
-    time.sleep(0.5)
-    assert client.predict(images=pixels())["version"] == [1]
-
-
-def test_an_empty_folder_waits_for_its_first_version(tmp_path: Path, models: Path) -> None:
-    with serve(tmp_path) as client:
-        assert code(lambda: client.predict(images=pixels()))[0] == grpc.StatusCode.NOT_FOUND
-        health = client.health.Check(health_pb2.HealthCheckRequest(), timeout=5)
-        assert health.status == health_pb2.HealthCheckResponse.NOT_SERVING
-        shutil.copytree(models / "1", tmp_path / "1")
+@each_runtime
+def test_plain_keras_export_is_served(keras_model: Path, runtime: str) -> None:
+    with serve(keras_model, *RUNTIMES[runtime]) as client:
         client.wait_for_version(1)
-        health = client.health.Check(health_pb2.HealthCheckRequest(), timeout=5)
-        assert health.status == health_pb2.HealthCheckResponse.SERVING
+        (name,) = client.versions.servable("m").definitions["serving_default"].inputs
+        (probabilities,) = client.predict(**{name: pixels(1, 2).astype(np.float32)}).values()
+    assert probabilities.shape == (2, 3)
+    np.testing.assert_allclose(probabilities.sum(1), 1, rtol=1e-5)
+
+
+def test_newest_of_several_versions_is_served(models: Path) -> None:
+    with serve(models) as client:
+        client.wait_for_version(2)
+        assert set(client.status()) == {2}
+
+
+def test_old_version_is_served_when_the_new_one_is_broken(
+    client: LocalClient, base_path: Path
+) -> None:
+    (base_path / "3").mkdir()
+    (base_path / "3" / "saved_model.pb").write_bytes(b"not a model")
+    client.wait_for_state(3, State.END)
+    error = client.status()[3].status
+    assert error.error_code != 0
+    assert error.error_message
+    assert served_version(client) == 1
+    assert client.status()[1].state == State.AVAILABLE
+
+
+def test_version_is_loaded_when_its_copy_is_complete(
+    client: LocalClient, base_path: Path, models: Path
+) -> None:
+    (base_path / "2").mkdir()
+    complete = (models / "2" / "saved_model.pb").read_bytes()
+    (base_path / "2" / "saved_model.pb").write_bytes(complete[: len(complete) // 2])
+    client.wait_for_state(2, State.END)
+    assert served_version(client) == 1
+    shutil.copytree(models / "2", base_path / "2", dirs_exist_ok=True)
+    client.wait_for_version(2)
+    assert served_version(client) == 2
+
+
+def test_old_version_returns_when_the_new_one_is_removed(
+    client: LocalClient, base_path: Path, models: Path
+) -> None:
+    shutil.copytree(models / "2", base_path / "2")
+    wait_until(lambda: served_version(client) == 2)
+    shutil.rmtree(base_path / "2")
+    wait_until(lambda: served_version(client) == 1)
+
+
+class CountingPath(type(Path())):
+    """A folder that counts how often it is listed."""
+
+    listings = 0
+
+    def iterdir(self) -> Iterator[Path]:
+        type(self).listings += 1
+        return super().iterdir()
+
+
+def test_last_version_is_served_when_its_folder_is_removed(base_path: Path, models: Path) -> None:
+    def wait_for_a_poll() -> None:
+        listings = CountingPath.listings
+        wait_until(lambda: CountingPath.listings >= listings + 2)
+
+    with serve(CountingPath(base_path)) as client:
+        client.wait_for_version(1)
+        for folder in (base_path / "1", base_path):
+            shutil.rmtree(folder)
+            wait_for_a_poll()
+            assert served_version(client) == 1
+        shutil.copytree(models / "2", base_path / "2")
+        client.wait_for_version(2)
+
+
+def test_first_version_of_an_empty_folder_is_served(tmp_path: Path, models: Path) -> None:
+    with serve(tmp_path) as client:
+        status, _ = rpc_error(lambda: client.predict(images=pixels()))
+        assert status == grpc.StatusCode.NOT_FOUND
+        assert client.health_status() == HealthCheckResponse.NOT_SERVING
+        shutil.copytree(models / "1", tmp_path / "1")
+        wait_until(lambda: client.health_status() == HealthCheckResponse.SERVING)
+        assert served_version(client) == 1
 
 
 def test_warm_up_requests_are_replayed(base_path: Path) -> None:
@@ -148,17 +188,13 @@ def test_warm_up_requests_are_replayed(base_path: Path) -> None:
         assert client.versions.servable("m").warm_up_requests == 3
 
 
-def test_a_version_whose_warm_up_fails_does_not_serve(base_path: Path) -> None:
-    write_warm_up(base_path / "1", "no such signature")
+@pytest.mark.parametrize(
+    ("signatures", "reason"), [(["missing"], "missing"), ([""] * 1001, "more than 1000")]
+)
+def test_version_with_invalid_warm_up_requests_is_not_served(
+    base_path: Path, signatures: list[str], reason: str
+) -> None:
+    write_warm_up(base_path / "1", *signatures)
     with serve(base_path) as client:
-        wait_until(lambda: client.versions.statuses().get(1, None) is not None)
-        wait_until(lambda: client.status()[1].state == State.END)
-        assert "no such signature" in client.status()[1].status.error_message
-
-
-def test_too_many_warm_up_requests(base_path: Path) -> None:
-    write_warm_up(base_path / "1", *[""] * 1001)
-    with serve(base_path) as client:
-        wait_until(lambda: client.versions.statuses().get(1, None) is not None)
-        wait_until(lambda: client.status()[1].state == State.END)
-        assert "1000" in client.status()[1].status.error_message
+        client.wait_for_state(1, State.END)
+        assert reason in client.status()[1].status.error_message
