@@ -1,4 +1,4 @@
-"""The service beside its peers: same weights, same pictures, same load, in turns."""
+"""The service beside its peers: same weights, same images, same load, measured alternately."""
 
 import contextlib
 import time
@@ -6,14 +6,14 @@ from dataclasses import dataclass, field
 from statistics import median
 
 import services
-from load import Load, closed, opened
-from pictures import Source
-from services import Running, Service
-from tables import table
+from image_source import ImageSource
+from load import Load, closed_loop, open_loop
+from processes import Running, Service, started
+from tables import median_and_range, table
 
 CLIENTS = (1, 8, 32)
 LARGE = ("2 Mpx", "12 Mpx")
-SHARE = 0.7  # of a service's own saturation, for the open loop
+SHARE = 0.7  # of each service's own saturation, for the open loop
 REFERENCE = "reference"
 AUTO, INT8, TENSORFLOW = "**ours**", "**ours**, int8", "**ours**, TensorFlow"
 OPEN_LOOP = "open loop"
@@ -24,18 +24,25 @@ TITLES = {
     "32": "32 clients, 500 px",
     "2 Mpx": "8 clients, 2 Mpx",
     "12 Mpx": "8 clients, 12 Mpx",
-    OPEN_LOOP: f"Open loop: Poisson arrivals at {SHARE:.0%} of each one's rate with 32 clients",
+    OPEN_LOOP: f"Open loop: Poisson arrivals at {SHARE:.0%} of each service's rate with 32 clients",
 }
 
 
 @dataclass
-class Measured:
-    """What was measured of one service."""
+class ServiceResult:
+    """What was measured of one service.
+
+    Attributes:
+        ready: seconds from its start to its first answer.
+        megabytes: its memory after all loads.
+        idle: share of a processor that it uses without requests.
+        loads: by the names in TITLES, one for each round.
+    """
 
     service: Service
-    ready: float = 0.0  # seconds
+    ready: float = 0.0
     megabytes: float = 0.0
-    idle: float = 0.0  # share of a processor that it takes when nobody asks
+    idle: float = 0.0
     loads: dict[str, list[Load]] = field(default_factory=dict)
 
     def add(self, name: str, load: Load) -> None:
@@ -44,97 +51,113 @@ class Measured:
     def load(self, name: str) -> Load:
         return sum(self.loads[name], Load())
 
-    def ratios(self, other: "Measured", name: str) -> list[float]:
-        """Answers a second to the other's, round by round."""
+    def ratios(self, other: "ServiceResult", name: str) -> list[float]:
+        """Answers a second relative to the other's, for each round."""
         pairs = zip(self.loads[name], other.loads[name], strict=True)
         return [ours.rate / theirs.rate for ours, theirs in pairs]
 
 
 def candidates() -> list[Service]:
     return [
-        services.ours(AUTO, "auto", **services.WIDE),
-        services.ours(TENSORFLOW, "tensorflow", **services.WIDE),
-        services.ours(INT8, "openvino-int8", **services.WIDE),
+        services.ours(AUTO, "auto", **services.SLOTS_FOR_ALL),
+        services.ours(TENSORFLOW, "tensorflow", **services.SLOTS_FOR_ALL),
+        services.ours(INT8, "openvino-int8", **services.SLOTS_FOR_ALL),
         *services.peers(),
     ]
 
 
-def measure(source: Source, seconds: float, rounds: int) -> dict[str, Measured]:
-    """Start all, then load one after the other; `seconds` is how long a load lasts."""
-    small = source.urls["500 px"]
-    measured: dict[str, Measured] = {}
+def measure(source: ImageSource, seconds: float, rounds: int) -> dict[str, ServiceResult]:
+    """Start all services, then load one after the other; a load lasts `seconds`."""
+    services.make_plain_export()
+    results: dict[str, ServiceResult] = {}
     with contextlib.ExitStack() as stack:
         running: dict[str, Running] = {}
         for service in candidates():
-            started = stack.enter_context(services.started(service, small[0]))
-            running[service.name] = started
-            measured[service.name] = Measured(service, started.ready)
-            closed(started.url, small, 8, 2)  # warms up
-            print(f"{service.name}: ready after {started.ready:.1f} s", flush=True)
+            one = stack.enter_context(started(service, source.small[0]))
+            running[service.name] = one
+            results[service.name] = ServiceResult(service, one.ready)
+            closed_loop(one.url, source.small, 8, 2)  # warm-up
+            print(f"{service.name}: ready after {one.ready:.1f} s", flush=True)
         for _ in range(rounds):
-            for clients in CLIENTS:
-                for name, one in measured.items():
-                    one.add(str(clients), closed(running[name].url, small, clients, seconds))
-            for size in LARGE:
-                for name, one in measured.items():
-                    one.add(size, closed(running[name].url, source.urls[size], 8, seconds / 2))
-        for name, one in measured.items():
-            rate = SHARE * one.load("32").rate
-            one.add(OPEN_LOOP, opened(running[name].url, small, rate, 2 * seconds))
-            one.megabytes = running[name].megabytes()
-            before = running[name].processor_seconds()
-            time.sleep(IDLE_SECONDS)
-            one.idle = (running[name].processor_seconds() - before) / IDLE_SECONDS
-            print(f"{name}: {one.load('32').rate:.1f} a second at 32 clients", flush=True)
-    return measured
+            _closed_loops(results, running, source, seconds)
+        for name, result in results.items():
+            rate = SHARE * result.load("32").rate
+            load = open_loop(running[name].url, source.small, rate, 2 * seconds)
+            result.add(OPEN_LOOP, load)
+            result.megabytes = running[name].megabytes()
+            result.idle = _idle_share(running[name])
+            print(f"{name}: {result.load('32').rate:.1f} a second at 32 clients", flush=True)
+    return results
 
 
-def text(measured: dict[str, Measured]) -> str:
+def _closed_loops(
+    results: dict[str, ServiceResult],
+    running: dict[str, Running],
+    source: ImageSource,
+    seconds: float,
+) -> None:
+    """One round: every load on every service."""
+    for clients in CLIENTS:
+        for name, result in results.items():
+            load = closed_loop(running[name].url, source.small, clients, seconds)
+            result.add(str(clients), load)
+    for size in LARGE:
+        for name, result in results.items():
+            load = closed_loop(running[name].url, source.urls[size], 8, seconds / 2)
+            result.add(size, load)
+
+
+def _idle_share(running: Running) -> float:
+    before = running.processor_seconds()
+    time.sleep(IDLE_SECONDS)
+    return (running.processor_seconds() - before) / IDLE_SECONDS
+
+
+def report(results: dict[str, ServiceResult]) -> str:
     """Tables in Markdown."""
-    versions = [f"- {name}: {services.versions(one.service)}" for name, one in measured.items()]
+    versions = [f"- {name}: {result.service.versions()}" for name, result in results.items()]
     sections = ["## Beside its peers", "\n".join(versions)]
     for name, title in TITLES.items():
-        sections += [f"### {title}", _loads(measured, name)]
+        sections += [f"### {title}", _load_table(results, name)]
     head = ("", "memory, MB", "seconds to the first answer", "idle, % of a processor")
     rows = [
         (name, f"{one.megabytes:.0f}", f"{one.ready:.1f}", f"{100 * one.idle:.0f}")
-        for name, one in measured.items()
+        for name, one in results.items()
     ]
-    return "\n\n".join([*sections, "### At rest", table(head, rows)])
+    return "\n\n".join([*sections, "### Without requests", table(head, rows)])
 
 
-def _loads(measured: dict[str, Measured], name: str) -> str:
+def _load_table(results: dict[str, ServiceResult], name: str) -> str:
     head = (
-        *("", "answers/s", "to the reference", "p50 ms", "p95 ms", "p99 ms"),
+        *("", "answers/s", "relative to the reference", "p50 ms", "p95 ms", "p99 ms"),
         *("answers", "refused", "errors"),
     )
     rows = []
-    for service, one in measured.items():
-        load, ratios = one.load(name), one.ratios(measured[REFERENCE], name)
-        spread = f" ({min(ratios):.2f} to {max(ratios):.2f})" if len(ratios) > 1 else ""
+    for service, result in results.items():
+        load, ratios = result.load(name), result.ratios(results[REFERENCE], name)
         rows.append(
             (
-                *(service, f"{load.rate:.1f}", f"{median(ratios):.2f}{spread}"),
-                *(f"{load.percentile(share):.0f}" for share in (50, 95, 99)),
+                *(service, f"{load.rate:.1f}", median_and_range(ratios)),
+                *(f"{load.percentile(percent):.0f}" for percent in (50, 95, 99)),
                 *(len(load.accepted), len(load.refused), load.errors),
             )
         )
     return table(head, rows)
 
 
-def summary(measured: dict[str, Measured]) -> list[tuple[str, str]]:
+def summary(results: dict[str, ServiceResult]) -> list[tuple[str, str]]:
     """What the tables say, in a line each."""
-    peers = {name: one for name, one in measured.items() if not name.startswith("**ours**")}
+    peers = {name: one for name, one in results.items() if not name.startswith("**ours**")}
     others = {name: one for name, one in peers.items() if name != REFERENCE}
     best = max(others, key=lambda name: others[name].load("32").rate)
     rows = []
     for ours in (AUTO, TENSORFLOW, INT8):
         for peer in (REFERENCE, best):
-            ratio = median(measured[ours].ratios(measured[peer], "32"))
-            rows.append((f"{ours} to {peer}, answers/s at 32 clients", f"{ratio:.2f} x"))
-    for name, share in (("1", 50), ("8", 99), ("32", 99)):
-        quickest = min(peers, key=lambda peer: peers[peer].load(name).percentile(share))
-        pair = [measured[each].load(name).percentile(share) for each in (AUTO, quickest)]
-        label = f"p{share} at {name} clients, {AUTO} and the quickest peer ({quickest})"
+            ratio = median(results[ours].ratios(results[peer], "32"))
+            rows.append((f"{ours} relative to {peer}, answers/s, 32 clients", f"{ratio:.2f} x"))
+    for name, percent in (("1", 50), ("8", 99), ("32", 99)):
+        fastest = min(peers, key=lambda peer: peers[peer].load(name).percentile(percent))
+        pair = [results[each].load(name).percentile(percent) for each in (AUTO, fastest)]
+        label = f"p{percent} of {AUTO} and of the fastest peer ({fastest}): {TITLES[name]}"
         rows.append((label, f"{pair[0]:.0f} and {pair[1]:.0f} ms"))
     return rows

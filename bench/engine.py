@@ -1,9 +1,9 @@
-"""One way to compute the model, in a process of its own and in the environment it needs.
+"""Computes the model with one engine, in a process of its own.
 
-    python bench/engine.py WAY VERSION_FOLDER
+    python bench/engine.py ENGINE VERSION_FOLDER
 
-Prints a line of JSON when it is loaded and has answered once; then, for each line "BATCH SECONDS"
-that it reads, the images a second that it computed in that time.
+Prints a line of JSON when the model is loaded and has answered once. Then it reads lines
+"BATCH SECONDS", computes for that time, and prints the images a second for each.
 """
 
 import json
@@ -12,53 +12,51 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT / "model/server"))
 
 SIZE = 299
-PRODUCT = 2048  # rows and columns of the matrices whose product is the processor's peak
+PRODUCT = 2048  # rows and columns of the matrices whose product shows the processor's peak
 Compute = Callable[[np.ndarray], object]
 
 
 def session(folder: Path, precision: str) -> Compute:
-    """As TensorFlow Serving does it."""
+    """As TensorFlow Serving computes it."""
     import tensorflow as tf
 
-    from model_server import processor
+    from model_server import engines
 
-    inside = tf.compat.v1.Session(
-        graph=tf.Graph(), config=processor.session_config(precision, 0, 0)
-    )
-    with inside.graph.as_default() as graph:
-        meta_graph = tf.compat.v1.saved_model.load(inside, ["serve"], str(folder))
+    config = engines.session_config(precision, 0, 0)
+    session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
+    with session.graph.as_default() as graph:
+        meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
         signature = meta_graph.signature_def["serving_default"]
-        [given] = [graph.get_tensor_by_name(info.name) for info in signature.inputs.values()]
+        [images] = [graph.get_tensor_by_name(info.name) for info in signature.inputs.values()]
         outputs = [graph.get_tensor_by_name(info.name) for info in signature.outputs.values()]
-    infer = inside.make_callable(outputs, [given])
-    if given.dtype == tf.float32:
+    infer: Compute = session.make_callable(outputs, [images])
+    if images.dtype == tf.float32:
         return lambda images: infer(images.astype(np.float32) / 127.5 - 1)
     return infer
 
 
-def served(folder: Path, engine: str, wanted: str = "auto") -> Compute:
-    """As the embedded model server does it."""
+def model_server(folder: Path, engine: str, precision: str = "auto") -> Compute:
+    """As the embedded model server computes it."""
     from model_server import engines, processor
     from model_server.servable import Servable
 
     flags = processor.flags()
-    precision = wanted if wanted != "auto" else processor.precision("auto", flags)
-    engine = engines.choose(engine, flags)
-    config = processor.session_config(precision, 0, 0)
-    runtime = engines.Runtime(engines.make(engine, precision), config)
-    return Servable(folder, runtime).signatures["serving_default"].run
+    if precision == "auto":
+        precision = processor.precision("auto", flags)
+    config = engines.session_config(precision, 0, 0)
+    made = engines.make(engines.choose(engine, flags), precision)
+    return Servable(folder, engines.Runtime(made, config)).signatures["serving_default"].run
 
 
 def onnxruntime(folder: Path) -> Compute:
-    """The signature's numbers, converted by tf2onnx."""
+    """The numeric outputs of the signature, converted by tf2onnx."""
     import onnx
     import onnxruntime
     import tensorflow as tf
@@ -66,27 +64,35 @@ def onnxruntime(folder: Path) -> Compute:
 
     infer = tf.saved_model.load(str(folder)).signatures["serving_default"]
 
-    @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8)])
-    def numbers(images: tf.Tensor) -> dict[str, tf.Tensor]:
-        answer = infer(images=images)
-        return {name: answer[name] for name in ("probabilities", "in_domain")}
+    def numeric_outputs(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        outputs = infer(images=images)
+        return {name: outputs[name] for name in ("probabilities", "in_domain")}
 
+    signature = [tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8)]
     model, _ = tf2onnx.convert.from_function(
-        numbers, input_signature=numbers.input_signature, opset=18
+        tf.function(numeric_outputs, input_signature=signature),
+        input_signature=signature,
+        opset=18,
     )
-    resized = {node.input[2] for node in model.graph.node if node.op_type == "Resize"}
-    for constant in model.graph.initializer:  # 299 x 0.8561873 would be 255.99 and so 255
-        if constant.name in resized:
-            scales = onnx.numpy_helper.to_array(constant)
-            enough = np.where(scales == 1, scales, np.nextafter(scales, np.float32(2)))
-            constant.CopyFrom(onnx.numpy_helper.from_array(enough, constant.name))
+    _round_scales_up(onnx, model.graph)
     run = onnxruntime.InferenceSession(
         model.SerializeToString(), providers=["CPUExecutionProvider"]
     ).run
     return lambda images: run(None, {"images": images})
 
 
+def _round_scales_up(onnx: Any, graph: Any) -> None:
+    """Without it a resize by 0.8561873 of 299 rows gives 255.99, and so 255, where 256 is meant."""
+    scales = {node.input[2] for node in graph.node if node.op_type == "Resize"}
+    for constant in graph.initializer:
+        if constant.name in scales:
+            values = onnx.numpy_helper.to_array(constant)
+            larger = np.where(values == 1, values, np.nextafter(values, np.float32(2)))
+            constant.CopyFrom(onnx.numpy_helper.from_array(larger, constant.name))
+
+
 def product(_: Path, precision: str) -> Compute:
+    """A product of two matrices, whatever the images."""
     import tensorflow as tf
 
     matrix = tf.cast(tf.random.normal([PRODUCT, PRODUCT]), precision)
@@ -94,9 +100,9 @@ def product(_: Path, precision: str) -> Compute:
     return lambda _: multiply(matrix).numpy()
 
 
-WAYS: dict[str, Callable[..., Compute]] = {
+ENGINES: dict[str, Callable[..., Compute]] = {
     "session": session,
-    "engine": served,
+    "model_server": model_server,
     "onnxruntime": onnxruntime,
     "product": product,
 }
@@ -114,9 +120,9 @@ def rate(compute: Compute, images: np.ndarray, seconds: float) -> float:
 
 def main() -> None:
     began = time.perf_counter()
-    (way, *options), folder = sys.argv[1].split(), Path(sys.argv[2])
+    (engine, *options), folder = sys.argv[1].split(), Path(sys.argv[2])
     rng = np.random.default_rng(7)
-    compute = WAYS[way](folder, *options)
+    compute = ENGINES[engine](folder, *options)
     compute(rng.integers(0, 256, (1, SIZE, SIZE, 3), np.uint8))
     print(json.dumps({"seconds": time.perf_counter() - began}), flush=True)
     for line in sys.stdin:

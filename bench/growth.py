@@ -1,4 +1,4 @@
-"""How the service behaves as more is asked of it, and how near its engine's own speed it comes."""
+"""The service under growing load, and its speed relative to that of its engine alone."""
 
 import contextlib
 import os
@@ -7,146 +7,160 @@ from statistics import median
 
 import psutil
 import services
-from alone import BATCHES, Way, started
-from load import Load, closed, opened
-from pictures import Source
-from tables import table
+from image_source import ImageSource
+from load import Load, closed_loop, open_loop
+from model_alone import BATCHES, Variant
+from model_alone import started as engine_started
+from processes import Running, processor_seconds, started
+from tables import median_and_range, table
 
 CLIENTS = (1, 2, 4, 8, 16, 32, 64, 128, 256)
 SHARES = (0.7, 1.5)  # of saturation, for the open loop
 SATURATED = 32  # clients
 WORKERS = 2
-WAIT = 0.5  # seconds that a picture may wait for its turn when the places are sized to the engine
+WAIT = 0.5  # seconds that a request may wait when the request slots are sized to the engine
 ENGINES = ("auto", "openvino-int8")
 
 
 @dataclass
-class Growth:
+class EngineShare:
+    """One engine in the service, and alone.
+
+    Attributes:
+        ratios: the service's answers a second to the engine's images a second, for each round.
+        processor: share of the processors' time that each part used under load.
+    """
+
+    ratios: list[float]
+    processor: dict[str, float]
+
+
+@dataclass
+class GrowthResult:
     """What was measured.
 
     Attributes:
-        closed: loads by the number of clients, with the settings' defaults.
-        places: GATEWAY_MAX_IN_FLIGHT that lets a picture wait for WAIT.
-        opened: loads by the share of saturation, which is measured before each, with these places.
-        shares: the service's answers a second to its engine's own images a second, by engine.
-        spent: shares of all processors' time that each part took meanwhile, by engine.
+        by_clients: closed loops by the number of clients, with the default settings.
+        slots: GATEWAY_MAX_IN_FLIGHT with which a request waits for WAIT at most.
+        by_share: open loops by the share of saturation, with that many slots.
+        engines: by name.
     """
 
-    closed: dict[int, Load] = field(default_factory=dict)
-    places: int = 0
-    opened: dict[float, Load] = field(default_factory=dict)
-    shares: dict[str, list[float]] = field(default_factory=dict)
-    spent: dict[str, dict[str, float]] = field(default_factory=dict)
+    by_clients: dict[int, Load] = field(default_factory=dict)
+    slots: int = 0
+    by_share: dict[float, Load] = field(default_factory=dict)
+    engines: dict[str, EngineShare] = field(default_factory=dict)
 
 
-def measure(source: Source, seconds: float, rounds: int) -> Growth:
-    pictures = source.urls["500 px"]
-    growth = Growth()
-    for engine in ENGINES:
-        _saturate(growth, source, engine, seconds, rounds)
+def measure(source: ImageSource, seconds: float, rounds: int) -> GrowthResult:
+    result = GrowthResult()
+    for name in ENGINES:
+        result.engines[name] = _engine_share(source, name, seconds, rounds)
     with contextlib.ExitStack() as stack:
-        whole = services.ours("", "auto")
-        running = stack.enter_context(services.started(whole, pictures[0]))
+        service = services.ours("ours", "auto")
+        running = stack.enter_context(started(service, source.small[0]))
         for clients in CLIENTS:
-            growth.closed[clients] = closed(running.url, pictures, clients, seconds)
-        growth.places = max(2, round(growth.closed[SATURATED].rate * WAIT / WORKERS))
-        sized = services.ours("", "auto", GATEWAY_MAX_IN_FLIGHT=str(growth.places))
-        narrow = stack.enter_context(services.started(sized, pictures[0]))
-        closed(narrow.url, pictures, 8, 2)  # warms up
-        growth.opened = dict.fromkeys(SHARES, Load())
+            load = closed_loop(running.url, source.small, clients, seconds)
+            result.by_clients[clients] = load
+        result.slots = max(2, round(result.by_clients[SATURATED].rate * WAIT / WORKERS))
+        sized = services.ours("ours, sized", "auto", GATEWAY_MAX_IN_FLIGHT=str(result.slots))
+        sized_running = stack.enter_context(started(sized, source.small[0]))
+        closed_loop(sized_running.url, source.small, 8, 2)  # warm-up
+        result.by_share = dict.fromkeys(SHARES, Load())
         for seed in range(rounds):
-            saturation = closed(running.url, pictures, SATURATED, seconds).rate
+            saturation = closed_loop(running.url, source.small, SATURATED, seconds).rate
             for share in SHARES:
-                arrivals = opened(narrow.url, pictures, share * saturation, 4 * seconds, seed)
-                growth.opened[share] += arrivals
-    return growth
+                rate = share * saturation
+                load = open_loop(sized_running.url, source.small, rate, 4 * seconds, seed)
+                result.by_share[share] += load
+    return result
 
 
-def _saturate(growth: Growth, source: Source, name: str, seconds: float, rounds: int) -> None:
-    """Service and bare engine in turns."""
-    pictures = source.urls["500 px"]
-    service = services.ours("", name, **services.WIDE)
+def _engine_share(source: ImageSource, name: str, seconds: float, rounds: int) -> EngineShare:
+    """Measure the engine alone and the service alternately."""
+    service = services.ours(f"ours, {name}", name, **services.SLOTS_FOR_ALL)
     with contextlib.ExitStack() as stack:
-        running = stack.enter_context(services.started(service, pictures[0]))
-        engine = stack.enter_context(started(Way(name, f"engine {name}")))
-        closed(running.url, pictures, 8, 2)  # warms up
-        loads, shares, spent = Load(), [], dict.fromkeys(_spent(running, source), 0.0)
+        running = stack.enter_context(started(service, source.small[0]))
+        engine = stack.enter_context(engine_started(Variant(name, f"model_server {name}")))
+        closed_loop(running.url, source.small, 8, 2)  # warm-up
+        total, ratios = Load(), []
+        used = dict.fromkeys(_processor_seconds(running, source), 0.0)
         for _ in range(rounds):
-            best = max(engine.rate(batch, seconds / 2) for batch in BATCHES)
-            before = _spent(running, source)
-            load = closed(running.url, pictures, SATURATED, seconds)
-            for part, after in _spent(running, source).items():
-                spent[part] += after - before[part]
-            loads += load
-            shares.append(load.rate / best)
-    growth.shares[name] = shares
-    whole = loads.seconds * (os.cpu_count() or 1)
-    growth.spent[name] = {part: seconds / whole for part, seconds in spent.items()}
+            alone = max(engine.rate(batch, seconds / 2) for batch in BATCHES)
+            before = _processor_seconds(running, source)
+            load = closed_loop(running.url, source.small, SATURATED, seconds)
+            for part, after in _processor_seconds(running, source).items():
+                used[part] += after - before[part]
+            total += load
+            ratios.append(load.rate / alone)
+    available = total.seconds * (os.cpu_count() or 1)
+    return EngineShare(ratios, {part: seconds / available for part, seconds in used.items()})
 
 
-def _spent(running: services.Running, source: Source) -> dict[str, float]:
-    """Seconds of processor time that each part has taken so far."""
+def _processor_seconds(running: Running, source: ImageSource) -> dict[str, float]:
+    """Processor time that each part has used so far."""
     server, gateway = running.processes
     own = psutil.Process().cpu_times()
     return {
-        "model server": services.processor_seconds(server),
-        "gateway": services.processor_seconds(gateway),
+        "model server": processor_seconds(server),
+        "gateway": processor_seconds(gateway),
         "load generator": own.user + own.system,
-        "pictures' server": services.processor_seconds(psutil.Process(source.pid)),
+        "image source": processor_seconds(psutil.Process(source.pid)),
     }
 
 
-def text(growth: Growth) -> str:
+def report(result: GrowthResult) -> str:
     """Tables in Markdown."""
-    head = ("", "answers/s", "p50 ms", "p95 ms", "p99 ms", "answers", "refused", "refused p99 ms")
-    rows = [(clients, *_row(load)) for clients, load in growth.closed.items()]
-    arrivals = [(f"{share:.0%}", *_row(load)) for share, load in growth.opened.items()]
-    shares = [
+    head = ("answers/s", "p50 ms", "p95 ms", "p99 ms", "answers", "refused", "refused p99 ms")
+    by_clients = [(clients, *_row(load)) for clients, load in result.by_clients.items()]
+    by_share = [(f"{share:.0%}", *_row(load)) for share, load in result.by_share.items()]
+    engines = [
         (
-            engine,
-            f"{median(each):.0%} ({min(each):.0%} to {max(each):.0%})",
-            *(f"{spent:.0%}" for spent in growth.spent[engine].values()),
+            name,
+            median_and_range(one.ratios, ".0%"),
+            *(f"{share:.0%}" for share in one.processor.values()),
         )
-        for engine, each in growth.shares.items()
+        for name, one in result.engines.items()
     ]
-    parts = next(iter(growth.spent.values()))
+    parts = next(iter(result.engines.values())).processor
     return "\n\n".join(
         [
             "## Growth",
-            "The service as `make run` starts it, 500 px, more and more clients at once. Whoever "
-            "is refused waits for `Retry-After` and asks again.",
-            table(("clients", *head[1:]), rows),
-            f"Poisson arrivals, GATEWAY_MAX_IN_FLIGHT={growth.places}: as many places as the model "
-            f"can serve in {WAIT} s. Saturation is what {SATURATED} clients get, measured before "
-            "each.",
-            table(("of saturation", *head[1:]), arrivals),
-            f"Answers a second with {SATURATED} clients, to the images a second that the engine "
-            "alone computes at its best batch size, in turns; and who had the processors' time "
-            "meanwhile:",
-            table(("engine", "share", *parts), shares),
+            "The service as `make run` starts it, 500 px, with more and more clients. A refused "
+            "client waits for `Retry-After` and sends another request.",
+            table(("clients", *head), by_clients),
+            f"Poisson arrivals with GATEWAY_MAX_IN_FLIGHT={result.slots}: as many request slots as "
+            f"the model can serve in {WAIT} s. Saturation is the rate with {SATURATED} clients, "
+            "measured before each.",
+            table(("share of saturation", *head), by_share),
+            f"Answers a second with {SATURATED} clients, relative to the images a second that the "
+            "engine alone computes at its best batch size, measured alternately; and the share of "
+            "the processors' time that each part used meanwhile:",
+            table(("engine", "relative to the engine alone", *parts), engines),
         ]
     )
 
 
 def _row(load: Load) -> tuple[str, ...]:
-    times = (f"{load.percentile(share):.0f}" for share in (50, 95, 99))
-    slowest = f"{load.refused_percentile(99):.0f}" if load.refused else ""
-    counts = (str(len(load.accepted)), str(len(load.refused)), slowest)
-    return (f"{load.rate:.1f}", *times, *counts)
+    latencies = (f"{load.percentile(percent):.0f}" for percent in (50, 95, 99))
+    refused = f"{load.refused_percentile(99):.0f}" if load.refused else ""
+    counts = (str(len(load.accepted)), str(len(load.refused)), refused)
+    return (f"{load.rate:.1f}", *latencies, *counts)
 
 
-def summary(growth: Growth) -> list[tuple[str, str]]:
+def summary(result: GrowthResult) -> list[tuple[str, str]]:
     """What the tables say, in a line each."""
-    calm, flood = (growth.opened[share] for share in SHARES)
+    below, above = (result.by_share[share] for share in SHARES)
+    tail = below.percentile(99)
     return [
         *(
-            (f"share of the engine's own speed, {engine}", f"{median(each):.0%}")
-            for engine, each in growth.shares.items()
+            (f"service relative to its engine alone, {name}", f"{median(one.ratios):.0%}")
+            for name, one in result.engines.items()
         ),
-        ("p99 to p50 at 70 % of saturation", f"{calm.percentile(99) / calm.percentile(50):.1f} x"),
+        ("p99 relative to p50 at 70 % of saturation", f"{tail / below.percentile(50):.1f} x"),
         (
-            "p99 of the accepted at 150 %, to p99 at 70 %",
-            f"{flood.percentile(99) / calm.percentile(99):.1f} x",
+            "p99 of accepted requests at 150 %, relative to p99 at 70 %",
+            f"{above.percentile(99) / tail:.1f} x",
         ),
-        ("99 % of the refused are told within", f"{flood.refused_percentile(99):.0f} ms"),
+        ("p99 of refusals at 150 %", f"{above.refused_percentile(99):.0f} ms"),
     ]

@@ -1,4 +1,4 @@
-"""Load: requests sent, and what became of them."""
+"""Send requests, and record how each was answered."""
 
 import asyncio
 import itertools
@@ -11,17 +11,18 @@ import aiohttp
 import numpy as np
 
 TIMEOUT = aiohttp.ClientTimeout(total=120)
+PAUSE_AFTER_ERROR = 0.1  # seconds
 
 
 @dataclass
 class Load:
-    """What became of the requests of one run.
+    """How the requests of one run were answered.
 
     Attributes:
         seconds: how long requests were sent.
-        accepted: latencies of the requests that got an answer, in seconds.
-        refused: of those that got 429 or 503.
-        errors: how many got anything else.
+        accepted: latencies of the requests that were answered, in seconds.
+        refused: latencies of those that were answered with 429 or 503.
+        errors: the number of all others.
     """
 
     seconds: float = 0.0
@@ -34,13 +35,13 @@ class Load:
         """Answers a second."""
         return len(self.accepted) / self.seconds
 
-    def percentile(self, share: float) -> float:
-        """Milliseconds within which this percentage of the accepted was answered."""
-        return _percentile(self.accepted, share)
+    def percentile(self, percent: float) -> float:
+        """Percentile of the latency of accepted requests, in milliseconds."""
+        return _percentile(self.accepted, percent)
 
-    def refused_percentile(self, share: float) -> float:
-        """As `percentile`, of the refused."""
-        return _percentile(self.refused, share)
+    def refused_percentile(self, percent: float) -> float:
+        """Percentile of the latency of refused requests, in milliseconds."""
+        return _percentile(self.refused, percent)
 
     def __add__(self, other: "Load") -> "Load":
         return Load(
@@ -51,58 +52,69 @@ class Load:
         )
 
 
-def _percentile(seconds: Sequence[float], share: float) -> float:
-    return 1000 * float(np.percentile(seconds, share)) if seconds else float("nan")
+def _percentile(seconds: Sequence[float], percent: float) -> float:
+    return 1000 * float(np.percentile(seconds, percent)) if seconds else float("nan")
 
 
-def closed(url: str, pictures: Sequence[str], clients: int, seconds: float) -> Load:
-    """Clients that each ask again once they are answered, or after a refusal's Retry-After."""
-    return asyncio.run(_closed(url, pictures, clients, seconds))
+def closed_loop(url: str, images: Sequence[str], clients: int, seconds: float) -> Load:
+    """Clients that send their next request after an answer, or after a refusal's Retry-After.
+
+    Args:
+        url: of the service.
+        images: URLs of the images, sent one after another.
+    """
+    return asyncio.run(_closed_loop(url, images, clients, seconds))
 
 
-async def _closed(url: str, pictures: Sequence[str], clients: int, seconds: float) -> Load:
+async def _closed_loop(url: str, images: Sequence[str], clients: int, seconds: float) -> Load:
     load = Load()
-    urls = itertools.cycle(pictures)
+    image = itertools.cycle(images)
     async with _session() as session:
         began = time.perf_counter()
 
         async def client() -> None:
             while time.perf_counter() - began < seconds:
-                wait = await _ask(session, url, next(urls), load, time.perf_counter())
-                await asyncio.sleep(wait)
+                pause = await _send(session, url, next(image), load, time.perf_counter())
+                await asyncio.sleep(pause)
 
         await asyncio.gather(*(client() for _ in range(clients)))
         load.seconds = time.perf_counter() - began
     return load
 
 
-def opened(url: str, pictures: Sequence[str], rate: float, seconds: float, seed: int = 7) -> Load:
-    """Poisson arrivals, whether or not earlier ones are answered.
+def open_loop(url: str, images: Sequence[str], rate: float, seconds: float, seed: int = 7) -> Load:
+    """Poisson arrivals, independent of the answers.
 
-    Latency counts from when a request was due, so that a service that stalls cannot hide it
-    by delaying the load.
+    Latency is counted from the time at which a request was due, so that a service that stalls
+    cannot hide it by delaying the load.
+
+    Args:
+        url: of the service.
+        images: URLs of the images, sent one after another.
+        rate: requests a second.
     """
-    return asyncio.run(_opened(url, pictures, rate, seconds, seed))
+    return asyncio.run(_open_loop(url, images, rate, seconds, seed))
 
 
-async def _opened(
-    url: str, pictures: Sequence[str], rate: float, seconds: float, seed: int
+async def _open_loop(
+    url: str, images: Sequence[str], rate: float, seconds: float, seed: int
 ) -> Load:
     load = Load(seconds)
-    urls = itertools.cycle(pictures)
+    image = itertools.cycle(images)
     async with _session() as session:
         began = time.perf_counter()
-        asked = []
+        requests = []
         for due in _arrivals(rate, seconds, seed):
             await asyncio.sleep(max(0, began + due - time.perf_counter()))
-            asked.append(asyncio.create_task(_ask(session, url, next(urls), load, began + due)))
-        await asyncio.gather(*asked)
+            request = _send(session, url, next(image), load, began + due)
+            requests.append(asyncio.create_task(request))
+        await asyncio.gather(*requests)
     return load
 
 
 def _arrivals(rate: float, seconds: float, seed: int) -> Iterator[float]:
-    chance, due = random.Random(seed), 0.0
-    while (due := due + chance.expovariate(rate)) < seconds:
+    rng, due = random.Random(seed), 0.0
+    while (due := due + rng.expovariate(rate)) < seconds:
         yield due
 
 
@@ -110,16 +122,16 @@ def _session() -> aiohttp.ClientSession:
     return aiohttp.ClientSession(timeout=TIMEOUT, connector=aiohttp.TCPConnector(limit=0))
 
 
-async def _ask(
-    session: aiohttp.ClientSession, url: str, picture: str, load: Load, due: float
+async def _send(
+    session: aiohttp.ClientSession, url: str, image: str, load: Load, due: float
 ) -> float:
-    """Ask for one picture; the seconds to wait before asking again."""
+    """Send one request, record how it was answered, and return the seconds to pause after it."""
     try:
-        async with session.post(url, json={"url": picture}) as answer:
+        async with session.post(url, json={"url": image}) as answer:
             await answer.read()
     except (aiohttp.ClientError, TimeoutError):
         load.errors += 1
-        return 0.1
+        return PAUSE_AFTER_ERROR
     latency = time.perf_counter() - due
     if answer.ok:
         load.accepted.append(latency)
@@ -128,4 +140,4 @@ async def _ask(
         load.refused.append(latency)
         return float(answer.headers.get("Retry-After", "1"))
     load.errors += 1
-    return 0.1
+    return PAUSE_AFTER_ERROR

@@ -25,5 +25,5 @@ class Gateway:
     @bentoml.api
     async def predict(self, url: str) -> str:
         image = await asyncio.to_thread(fetch, url)
-        labels = await self.classifier.to_async.classify(image[None])
+        labels: list[str] = await self.classifier.to_async.classify(image[None])
         return labels[0]

@@ -10,24 +10,25 @@ from model import Model, fetch
 
 
 class Classifier(litserve.LitAPI):
-    def setup(self, device):  # noqa: ARG002
+    def setup(self, device: str) -> None:  # noqa: ARG002
         self.model = Model()
         self.pool = ThreadPoolExecutor(8)
 
-    def decode_request(self, request):
+    # LitServe would take annotations of these two as the types of request and response.
+    def decode_request(self, request):  # type: ignore[no-untyped-def]
         return request["url"]
 
-    def batch(self, urls):
+    def encode_response(self, label):  # type: ignore[no-untyped-def]
+        return {"label": label}
+
+    def batch(self, urls: list[str]) -> np.ndarray:
         return np.stack(list(self.pool.map(fetch, urls)))
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> list[str]:
         return self.model.labels(images)
 
-    def unbatch(self, labels):
+    def unbatch(self, labels: list[str]) -> list[str]:
         return labels
-
-    def encode_response(self, label):
-        return {"label": label}
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What the peers with the model inside them share: the picture in, the label out."""
+"""Download and model, as the peers that hold the model themselves use them."""
 
 import io
 import os
@@ -13,7 +13,7 @@ session.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=64))
 
 
 def fetch(url: str) -> np.ndarray:
-    """uint8 [299, 299, 3] of the picture there."""
+    """Download an image as uint8 [299, 299, 3]."""
     response = session.get(url, timeout=30)
     response.raise_for_status()
     image = Image.open(io.BytesIO(response.content)).convert("RGB")
@@ -21,14 +21,14 @@ def fetch(url: str) -> np.ndarray:
 
 
 class Model:
-    """The SavedModel in the folder that MODEL names."""
+    """The SavedModel in the folder $MODEL."""
 
     def __init__(self) -> None:
         self._loaded = tf.saved_model.load(os.environ["MODEL"])
         self._infer = self._loaded.signatures["serving_default"]
 
     def labels(self, images: np.ndarray) -> list[str]:
-        """The label of each picture of uint8 [N, 299, 299, 3]."""
-        answer = self._infer(images=tf.constant(images))
-        labels, top = answer["labels"].numpy(), answer["probabilities"].numpy().argmax(1)
-        return [str(words[at], "utf-8") for words, at in zip(labels, top, strict=True)]
+        """The label of each image in uint8 [N, 299, 299, 3]."""
+        outputs = self._infer(images=tf.constant(images))
+        labels, best = outputs["labels"].numpy(), outputs["probabilities"].numpy().argmax(1)
+        return [str(row[index], "utf-8") for row, index in zip(labels, best, strict=True)]

@@ -1,6 +1,6 @@
-"""Flask and gunicorn with the model inside: one worker, as each holds a model, with threads."""
+"""Flask and gunicorn with the model inside: one worker with threads, as each holds a model."""
 
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 
 from model import Model, fetch
 
@@ -9,6 +9,6 @@ app = Flask("monolith")
 
 
 @app.post("/predict")
-def predict():
+def predict() -> Response:
     image = fetch(request.get_json()["url"])
     return jsonify(model.labels(image[None])[0])

@@ -1,8 +1,9 @@
-"""Export the same weights as Keras itself would: float32, every BatchNorm in its place.
+"""Export the same weights as Keras itself does: float32, with every BatchNorm.
 
     python bench/peers/plain.py FOLDER
 
-`images` float32 [N, 299, 299, 3] from -1 to 1 in, probabilities float32 [N, 7] out.
+Its signature takes `images`, float32 [N, 299, 299, 3] in [-1, 1], and returns probabilities,
+float32 [N, 7]. The float operations per image are written to `operations` beside FOLDER.
 """
 
 import json
@@ -12,11 +13,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import tensorflow as tf
+from network import SIZE, TOWERS
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path.insert(0, str(ROOT / "trainer"))
-from network import SIZE, TOWERS  # noqa: E402
-
 BASE_PATH = ROOT / "model/sport-classification-model"
 VERSION = max(BASE_PATH.iterdir(), key=lambda folder: int(folder.name))
 
@@ -43,10 +42,8 @@ def main() -> None:
     for name, tower in TOWERS.items():
         network = tower.layers()
         network.load_weights(ROOT / f"model/{name}_sports.weights.h5")
-        seen = (
-            images if tower.size == SIZE else keras.layers.Resizing(tower.size, tower.size)(images)
-        )
-        features.append(network(seen))
+        resize = keras.layers.Resizing(tower.size, tower.size)
+        features.append(network(images if tower.size == SIZE else resize(images)))
     kernel, bias = head()
     dense = keras.layers.Dense(bias.size, "softmax", name="head")
     model = keras.Model(images, dense(keras.layers.Concatenate()(features)))
@@ -58,7 +55,7 @@ def main() -> None:
 
 
 def operations(model: keras.Model) -> int:
-    """Float operations for an image."""
+    """Float operations per image."""
     one = tf.TensorSpec([1, SIZE, SIZE, 3], tf.float32)
     traced = tf.function(model).get_concrete_function(one)
     options = tf.compat.v1.profiler.ProfileOptionBuilder.float_operation()
@@ -67,12 +64,13 @@ def operations(model: keras.Model) -> int:
 
 
 def check(model: keras.Model) -> None:
-    """Refuse to go on when the two models disagree."""
-    given = np.random.default_rng(7).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
-    ours = tf.saved_model.load(str(VERSION)).signatures["serving_default"](images=given)
-    off = abs(model.predict_on_batch(given / 127.5 - 1) - ours["probabilities"].numpy()).max()
-    if off > 0.005:
-        sys.exit(f"plain.py: probabilities are off by {off:.4f}")
+    """Exit when the two models disagree."""
+    images = np.random.default_rng(7).integers(0, 256, (2, SIZE, SIZE, 3), np.uint8)
+    ours = tf.saved_model.load(str(VERSION)).signatures["serving_default"](images=images)
+    plain = model.predict_on_batch(images / 127.5 - 1)
+    difference = abs(plain - ours["probabilities"].numpy()).max()
+    if difference > 0.005:
+        sys.exit(f"plain.py: probabilities differ by {difference:.4f}")
 
 
 if __name__ == "__main__":

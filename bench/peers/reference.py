@@ -1,6 +1,6 @@
-"""The way most tutorials put Flask in front of TensorFlow Serving.
+"""Flask in front of TensorFlow Serving as most tutorials show it.
 
-Flask's own server, keras-image-helper for the picture, all of TensorFlow for one protobuf.
+Flask's own server, keras-image-helper for the image, all of TensorFlow for one protobuf.
 """
 
 import os
@@ -8,7 +8,7 @@ import sys
 
 import grpc
 import tensorflow as tf
-from flask import Flask, jsonify, request
+from flask import Flask, Response, jsonify, request
 from keras_image_helper import create_preprocessor
 from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 
@@ -21,13 +21,13 @@ app = Flask("gateway")
 
 
 @app.post("/predict")
-def predict():
+def predict() -> Response:
     pixels = preprocessor.from_url(request.get_json()["url"])
-    asked = predict_pb2.PredictRequest()
-    asked.model_spec.name = "sport-classification-model"
-    asked.model_spec.signature_name = "serving_default"
-    asked.inputs["images"].CopyFrom(tf.make_tensor_proto(pixels, shape=pixels.shape))
-    answer = stub.Predict(asked, timeout=60)
+    message = predict_pb2.PredictRequest()
+    message.model_spec.name = "sport-classification-model"
+    message.model_spec.signature_name = "serving_default"
+    message.inputs["images"].CopyFrom(tf.make_tensor_proto(pixels, shape=pixels.shape))
+    answer = stub.Predict(message, timeout=60)
     scores = answer.outputs["output_0"].float_val
     return jsonify(max(zip(scores, LABELS, strict=True))[1])
 
