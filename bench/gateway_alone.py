@@ -1,12 +1,16 @@
 """The gateway alone, in front of a model server that answers at once: processor time per image.
 
-    python bench/gateway_alone.py [--seconds 4] [--rounds 3]
+    python bench/gateway_alone.py [--seconds 4] [--rounds 3] [--against FOLDER]
+
+--against compares this checkout's gateway with that of another checkout, for example of an older
+commit: both run with the same environment and are measured alternately, A, B, A, B.
 """
 
 import argparse
 import contextlib
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from statistics import median
 
 import psutil
@@ -16,7 +20,7 @@ from image_source import SIZES, ImageSource, image_source
 from load import Load, closed_loop
 from processes import Running, processor_seconds, started
 from prometheus_client.parser import text_string_to_metric_families
-from tables import table
+from tables import median_and_range, table
 
 STAGES = ("fetch", "decode", "predict")
 CLIENTS = (1, 8, 32)
@@ -149,13 +153,42 @@ def summary(result: GatewayResult) -> list[tuple[str, str]]:
     return [*rows, ("memory of an idle worker", f"{result.megabytes:.0f} MB")]
 
 
+def compare(source: ImageSource, other: Path, seconds: float, rounds: int) -> str:
+    """Processor time per request of this checkout's gateway and of another's."""
+    with contextlib.ExitStack() as stack:
+        pair = [
+            stack.enter_context(started(services.gateway_alone(1, checkout), source.small[0]))
+            for checkout in (services.ROOT, other)
+        ]
+        for each in pair:
+            closed_loop(each.url, source.small, CLIENTS_OF_SIZES, 2)  # warm-up
+        times = [
+            [
+                _processor_milliseconds(each, source.small, CLIENTS_OF_SIZES, seconds)[1]
+                for each in pair
+            ]
+            for _ in range(rounds)
+        ]
+    rows = [(f"{ours:.2f}", f"{theirs:.2f}", f"{ours / theirs:.3f}") for ours, theirs in times]
+    medians = [f"{median(column):.2f}" for column in zip(*times, strict=True)]
+    ratios = median_and_range([ours / theirs for ours, theirs in times], ".3f")
+    head = ("round", "this checkout, ms", f"{other}, ms", "ratio")
+    numbered = [(number, *row) for number, row in enumerate(rows, 1)]
+    return table(head, [*numbered, ("median", *medians, ratios)])
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seconds", type=float, default=4, help="how long each load lasts")
     parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--against", metavar="FOLDER", type=Path, help="another checkout")
     options = parser.parse_args()
     with image_source() as source:
-        print(report(measure(source, options.seconds, options.rounds)))
+        if options.against:
+            other = options.against.resolve()
+            print(compare(source, other, options.seconds, options.rounds))
+        else:
+            print(report(measure(source, options.seconds, options.rounds)))
 
 
 if __name__ == "__main__":
