@@ -59,15 +59,14 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         ahead = conn.parser.unreader.take_buffered() if conn.parser else b""
         self._received[conn] = bytearray(ahead)
         if _is_complete(self._received[conn]):
-            self._dispatch(conn)
+            super().enqueue_req(conn)
             return
         conn.sock.setblocking(False)
         conn.timeout = time.monotonic() + HEAD_SECONDS
-        self.pending_conns.append(conn)
-        readable = partial(self.on_pending_socket_readable, conn)
-        self.poller.register(conn.sock, selectors.EVENT_READ, readable)
+        self.pending_conns.append(conn)  # murder_pending closes it after that time
+        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._collect, conn))
 
-    def on_pending_socket_readable(self, conn: TConn, client: socket.socket) -> None:
+    def _collect(self, conn: TConn, client: socket.socket) -> None:
         try:
             chunk = client.recv(CHUNK)
         except BlockingIOError:
@@ -77,50 +76,43 @@ class Worker(ThreadWorker):  # type: ignore[misc]
         received = self._received[conn]
         received += chunk
         complete = _is_complete(received)
-        endless = not complete and len(received) > MAX_HEAD + SMALL_BODY
-        if chunk and not complete and not endless:
+        too_long = not complete and len(received) > MAX_HEAD + SMALL_BODY
+        if chunk and not complete and not too_long:
             return
         self.poller.unregister(client)
         self.pending_conns.remove(conn)
         if complete:
-            self._dispatch(conn)
+            super().enqueue_req(conn)
             return
-        if endless:
-            too_large = errors.LimitRequestHeaders(str(len(received)))
-            self.handle_error(None, client, conn.client, too_large)
+        if too_long:
+            error = errors.LimitRequestHeaders(str(len(received)))
+            self.handle_error(None, client, conn.client, error)
         self.nr_conns -= 1
         conn.close(graceful=True)
 
-    def _dispatch(self, conn: TConn) -> None:
-        self._started[conn] = time.monotonic()
-        super().enqueue_req(conn)
-
     def handle(self, conn: TConn) -> Any:
-        if conn in self._received:
-            conn.init()
-            conn.parser.unreader.unread(bytes(self._received.pop(conn)))
-        return super().handle(conn)
-
-    def finish_request(self, conn: TConn, fs: Any) -> None:
-        self._started.pop(conn, None)
-        super().finish_request(conn, fs)
+        """Handle a collected request, in a thread."""
+        self._started[conn] = time.monotonic()
+        try:
+            if conn in self._received:
+                conn.init()
+                conn.parser.unreader.unread(bytes(self._received.pop(conn)))
+            return super().handle(conn)
+        finally:
+            del self._started[conn]
 
     def murder_pending(self) -> None:
         """Called about once a second."""
         super().murder_pending()
         now = time.monotonic()
-        self._close_overdue(now)
+        for conn, started in list(self._started.items()):
+            if now > started + 2 * self._seconds:  # the answer is not being received
+                _shut_down(conn.sock, socket.SHUT_RDWR)
+            elif now > started + self._seconds:  # the body is not being sent
+                _shut_down(conn.sock, socket.SHUT_RD)
         if now > self._trimmed + TRIM_SECONDS:
             memory.trim()
             self._trimmed = now
-
-    def _close_overdue(self, now: float) -> None:
-        """Stop waiting for an overdue body, and later for a client to receive its answer."""
-        for conn, started in self._started.items():
-            for limit, end in ((1, socket.SHUT_RD), (2, socket.SHUT_RDWR)):
-                if now > started + limit * self._seconds:
-                    with contextlib.suppress(OSError):
-                        conn.sock.shutdown(end)
 
     def handle_error(self, _: Any, client: socket.socket, __: Any, exc: Exception) -> None:
         """Answer what the parser refuses with a problem object."""
@@ -149,3 +141,8 @@ def _is_complete(received: bytearray) -> bool:
     if length is None or EXPECT.search(head):
         return True
     return len(body) >= min(int(length[1]), SMALL_BODY)
+
+
+def _shut_down(client: socket.socket, how: int) -> None:
+    with contextlib.suppress(OSError):
+        client.shutdown(how)
