@@ -17,6 +17,8 @@ REPORTS := $(CURDIR)/$(VENV)/reports
 # Test processes: more than processors where tests mostly wait.
 WORKERS_gateway := 4
 WORKERS := 2
+# With COVERAGE=1 these fail below the floor in their pyproject.toml.
+COVERED := gateway client
 
 .DEFAULT_GOAL := help
 .PHONY: help run test bench setup lint format lock proto clean
@@ -30,7 +32,8 @@ run: $(VENV)/gateway/ready $(VENV)/server/ready
 test: $(VENV)/dev/ready
 	@set -e; $(foreach package,$(TESTED),echo "== $(package)"; cd $(CURDIR)/$(package); \
 	    $(DEV)/python -m pytest -q -rs -n $(or $(WORKERS_$(package)),$(WORKERS)) --dist loadfile \
-	    --junitxml=$(REPORTS)/$(subst /,-,$(package)).xml $(TEST_FLAGS);)
+	    --junitxml=$(REPORTS)/$(subst /,-,$(package)).xml \
+	    $(if $(COVERAGE),$(if $(filter $(package),$(COVERED)),--cov)) $(TEST_FLAGS);)
 
 setup: $(VENV)/dev/ready
 
@@ -38,7 +41,8 @@ lint: $(VENV)/dev/ready
 	$(DEV)/ruff check --config .ci/ruff.toml .
 	$(DEV)/ruff format --check --config .ci/ruff.toml .
 	@set -e; for package in $(TYPED); do (cd $$package && $(DEV)/mypy); done
-	@set -e; for package in $(PACKAGES); do (cd $$package && $(DEV)/deptry .); done
+	@set -e; for package in $(filter-out trainer,$(PACKAGES)); do (cd $$package && $(DEV)/deptry .); done
+	@cd trainer && $(DEV)/deptry . ../dataset
 
 format: $(VENV)/dev/ready
 	$(DEV)/ruff check --fix --config .ci/ruff.toml .
