@@ -16,6 +16,8 @@ TESTED := $(PACKAGES) kube-config
 REPORTS := $(CURDIR)/$(VENV)/reports
 # Test processes: more than processors where tests mostly wait.
 WORKERS_gateway := 4
+# Each process imports TensorFlow, which takes longer than the tests.
+WORKERS_model/server := 0
 WORKERS := 2
 # With COVERAGE=1 these fail below the floor in their pyproject.toml.
 COVERED := gateway client
