@@ -4,6 +4,7 @@ import contextlib
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -13,8 +14,11 @@ from typing import BinaryIO
 import requests
 import run_local
 
+from gateway_testing.waiting import wait_for
+
 GATEWAY = Path(run_local.__file__).parent
-LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", "6"))
+# How long the tests under load last at least, all their phases together.
+LOAD_SECONDS = float(os.environ.get("LOAD_SECONDS", "2"))
 RATE = 20  # requests a second
 
 
@@ -88,9 +92,18 @@ class Load:
         self._thread.join()
         self._pool.shutdown()
 
+    def sent(self) -> int:
+        """How many requests have been sent, or wait to be, so far."""
+        return len(self._answers)
+
     def answered(self) -> int:
         """How many requests have been answered, or have failed, so far."""
         return sum(answer.done() for answer in self._answers)
+
+    def wait_for_more(self, requests: int = 15) -> None:
+        """Go on until so many more requests have been answered, and a quarter of LOAD_SECONDS."""
+        goal, until = self.answered() + requests, time.monotonic() + LOAD_SECONDS / 4
+        wait_for(lambda: self.answered() >= goal and time.monotonic() >= until, 60 + LOAD_SECONDS)
 
     def statuses(self) -> list[int]:
         """The status of each request, 0 for one without an answer."""

@@ -135,12 +135,11 @@ def test_a_new_version_is_loaded_under_load(
     model_folder: Path, service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Load(service, RED) as load:
-        wait_for(lambda: load.answered() > 20)
+        load.wait_for_more()
         shutil.copytree(model_folder / "1", tmp_path / "2")
         (tmp_path / "2").rename(model_folder / "2")
         wait_for(lambda: full_answer(service)["model"]["version"] == "2", 120)
-        loaded = load.answered()
-        wait_for(lambda: load.answered() > loaded + 20)
+        load.wait_for_more()
     with capsys.disabled():
         print(f"\n{len(load.statuses())} requests while a version was loaded")
     assert set(load.statuses()) == {200}
