@@ -27,7 +27,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-site = Blueprint("site", __name__, static_folder=PAGE, static_url_path="/page")
+site = Blueprint("site", __name__)
 
 
 @site.after_app_request
@@ -39,6 +39,11 @@ def protect(response: Response) -> Response:
 @site.get("/")
 def page() -> Response:
     return send_from_directory(PAGE, "index.html")
+
+
+@site.get("/page/<name>")
+def page_file(name: str) -> Response:
+    return send_from_directory(PAGE, name)
 
 
 @site.get("/openapi.json")
