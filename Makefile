@@ -86,7 +86,8 @@ $(PEER_ENVIRONMENTS): $(VENV)/bench-%/ready: bench/peers/%.txt $(VENV)/dev/ready
 
 # After a change of a dependency or of the protocol.
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
-    --no-emit-index-url --no-header --no-emit-package sports-gateway
+    --no-emit-index-url --no-header --no-emit-package sports-gateway \
+    --no-emit-package sports-model-server
 lock: $(VENV)/uv/ready
 	$(LOCK) .ci/uv.in --output-file .ci/uv.lock
 	$(LOCK) $(PACKAGES:%=%/pyproject.toml) .ci/requirements.in --output-file .ci/requirements.lock
