@@ -73,15 +73,8 @@ class FakeServing:
     def __init__(
         self, address: str = "127.0.0.1:0", options: tuple[tuple[str, int], ...] = ()
     ) -> None:
-        self.signatures = sports_signatures()
-        self.outputs: Outputs | None = None  # None: those for cricket
-        self.version = 1
-        self.names_version = True  # in Predict's answer; OpenVINO Model Server does not
-        self.state = tf.ModelVersionStatus.AVAILABLE
-        self.error: tuple[grpc.StatusCode, str] | None = None
-        self.delay = 0.0  # seconds
         self.answering = threading.Event()  # while it is cleared, Predict waits
-        self.answering.set()
+        self.reset()
         self.requests: MutableSequence[tf.PredictRequest] = []
         self.metadata: MutableSequence[dict[str, str | bytes]] = []
         self.metadata_calls = 0
@@ -100,6 +93,17 @@ class FakeServing:
     @property
     def host(self) -> str:
         return f"127.0.0.1:{self.port}"
+
+    def reset(self) -> None:
+        """Answer as at first: our model's signatures, and cricket."""
+        self.signatures = sports_signatures()
+        self.outputs: Outputs | None = None  # None: those for cricket
+        self.version = 1
+        self.names_version = True  # in Predict's answer; OpenVINO Model Server does not
+        self.state = tf.ModelVersionStatus.AVAILABLE
+        self.error: tuple[grpc.StatusCode, str] | None = None
+        self.delay = 0.0  # seconds
+        self.answering.set()
 
     def stop(self) -> None:
         self.answering.set()
