@@ -89,4 +89,4 @@ def make_plain_export() -> None:
     if not exported.exists() or exported.stat().st_mtime < ours.stat().st_mtime:
         shutil.rmtree(PLAIN_EXPORT, ignore_errors=True)
         command = [python("dev"), str(PEERS / "plain.py"), str(exported.parent)]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
