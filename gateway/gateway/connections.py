@@ -113,10 +113,9 @@ class SourcePool:
         Raises:
             HTTPError, HTTPException, OSError, ValueError: as urllib3 and http.client put it.
         """
-        tls = {
-            "server_hostname": (source.host or "").strip("[]"),
-            "ssl_context": _ssl_context(certifi.where()),
-        }
+        tls: dict[str, Any] = {"server_hostname": (source.host or "").strip("[]")}
+        if source.scheme == "https":
+            tls["ssl_context"] = _ssl_context(certifi.where())
         pool = self._manager.connection_from_host(str(address), source.port, source.scheme, tls)
         request = partial(
             pool.urlopen,
