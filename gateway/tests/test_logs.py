@@ -2,9 +2,11 @@
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 import requests
+from flask.testing import FlaskClient
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer
 from gateway_testing.service import gateway
@@ -15,32 +17,26 @@ from gateway.logs import FORMAT
 IMAGE = {"Content-Type": "image/jpeg"}
 
 
-@pytest.fixture
-def lines(
+def test_each_request_is_one_line(
     serving: FakeServing, image_server: ImageServer, jpeg: bytes, tmp_path: Path
-) -> list[dict]:
+) -> None:
     log = tmp_path / "log"
-    sources = {
+    sources: dict[str, Any] = {
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
         "GATEWAY_ALLOWED_PORTS": str(image_server.port),
     }
     with log.open("wb") as output, gateway(serving.host, output=output, **sources) as service:
         url = f"{service.url}/v1/predictions"
-        named = {**IMAGE, "X-Request-ID": "first"}
-        requests.post(url, jpeg, headers=named, timeout=10)
+        requests.post(url, jpeg, headers={**IMAGE, "X-Request-ID": "first"}, timeout=60)
         body = {"url": image_server.url("/missing.jpg")}
-        requests.post(url, json=body, headers={"X-Request-ID": "second"}, timeout=10)
-        requests.get(f"{service.url}/a%0Alevel=forged", timeout=10)
+        requests.post(url, json=body, headers={"X-Request-ID": "second"}, timeout=60)
+        requests.get(f"{service.url}/a%0Alevel=forged", timeout=60)
         urls = {"urls": [image_server.url("/image.jpg")] * 3}
-        requests.post(url, json=urls, headers={"X-Request-ID": "third"}, timeout=10)
-    return [json.loads(line) for line in log.read_text().splitlines()]
-
-
-def test_one_line_a_request(lines: list[dict]) -> None:
+        requests.post(url, json=urls, headers={"X-Request-ID": "third"}, timeout=60)
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
     assert all({"timestamp", "level", "logger", "message"} <= set(line) for line in lines)
-    asked = [line for line in lines if line["logger"] == "gateway.requests"]
-    asked = [line for line in asked if line["path"] != "/readyz"]
-    first, second, forged, third = asked
+    of_requests = [line for line in lines if line["logger"] == "gateway.requests"]
+    first, second, forged, third = [line for line in of_requests if line["path"] != "/readyz"]
     assert first["request_id"] == "first"
     assert (first["method"], first["path"], first["status"]) == ("POST", "/v1/predictions", 200)
     assert first["client"] == "127.0.0.1"
@@ -48,13 +44,17 @@ def test_one_line_a_request(lines: list[dict]) -> None:
     assert "reason" not in first
     assert (second["status"], second["reason"]) == (422, "source-refused")
     assert "404" in second["cause"]
+    assert "fetch_seconds" in second
     assert forged["path"] == "/a\nlevel=forged"
-    assert (third["status"], third["pictures"]) == (200, 3)
+    assert (third["status"], third["images"]) == (200, 3)
     assert any("Listening at" in line["message"] for line in lines)
 
 
 def test_a_defect_is_one_line_with_its_traceback(
-    monkeypatch: pytest.MonkeyPatch, client, jpeg: bytes, caplog: pytest.LogCaptureFixture
+    monkeypatch: pytest.MonkeyPatch,
+    client: FlaskClient,
+    jpeg: bytes,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     monkeypatch.setattr("gateway.classifier.preprocess", lambda *_: 1 / 0)
     client.post("/predict", data=jpeg, content_type="image/jpeg")

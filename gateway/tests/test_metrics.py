@@ -2,7 +2,7 @@ import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,44 +10,37 @@ import requests
 from flask.testing import FlaskClient
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer
+from gateway_testing.metrics import parse
 from run_local import free_port, wait_until_ready
 
-from gateway import create_app
-from gateway.config import Settings
-
 GATEWAY = Path(__file__).parents[1]
-
-
-def numbers(text: str) -> dict[str, float]:
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    return {name: float(value) for name, value in (line.rsplit(" ", 1) for line in lines)}
 
 
 def scrape(client: FlaskClient) -> dict[str, float]:
     response = client.get("/metrics")
     assert response.content_type.startswith("text/plain; version=")
-    return numbers(response.text)
+    return parse(response.text)
 
 
 def test_an_answer_is_counted_with_its_stages(
-    client: FlaskClient, image_server: ImageServer
+    client: FlaskClient, image_server: ImageServer, jpeg: bytes
 ) -> None:
     response = client.post("/v1/predictions", json={"url": image_server.url("/image.jpg")})
     assert response.status_code == 200
     found = scrape(client)
     assert found['gateway_requests_total{endpoint="predictions",status="200"}'] == 1
     assert found['gateway_request_seconds_count{endpoint="predictions"}'] == 1
-    for stage in ("fetch", "decode", "predict"):
-        assert found[f'gateway_stage_seconds_count{{stage="{stage}"}}'] == 1
-    assert found["gateway_received_bytes_total"] == len(image_server.routes["/image.jpg"])
+    for stage in ("signature", "fetch", "decode", "predict"):
+        assert found[f'gateway_stage_seconds_count{{outcome="ok",stage="{stage}"}}'] == 1
+    assert found["gateway_received_bytes_total"] == len(jpeg)
     assert found["gateway_in_flight"] == 0
     assert any(name.startswith("gateway_model_info{") for name in found)
 
 
-def test_hits_and_misses_are_counted_when_there_is_a_cache(
-    settings: Settings, client: FlaskClient, jpeg: bytes
+def test_hits_and_misses_of_the_cache_are_counted(
+    new_client: Callable[..., FlaskClient], client: FlaskClient, jpeg: bytes
 ) -> None:
-    with_cache = create_app(replace(settings, cache_entries=10)).test_client()
+    with_cache = new_client(cache_entries=10)
     for asked in (with_cache, client):
         for _ in range(3):
             asked.post("/predict", data=jpeg, content_type="image/jpeg")
@@ -57,26 +50,29 @@ def test_hits_and_misses_are_counted_when_there_is_a_cache(
     assert not any(name.startswith("gateway_cache") for name in scrape(client))
 
 
-def test_a_refusal_is_counted_by_its_type(client: FlaskClient) -> None:
+def test_problems_are_counted_by_type(client: FlaskClient) -> None:
     client.post("/predict", json={})
     client.get("/nowhere")
+    urls = ["ftp://example.com/", "http://example.com:22/"]
+    client.post("/v1/predictions", json={"urls": urls})
     found = scrape(client)
     assert found['gateway_refusals_total{reason="invalid-request"}'] == 1
+    assert found['gateway_refusals_total{reason="source-refused"}'] == 2
     assert found['gateway_requests_total{endpoint="predict",status="400"}'] == 1
     assert found['gateway_requests_total{endpoint="none",status="404"}'] == 1
 
 
-def test_a_new_version_takes_the_old_ones_place(client: FlaskClient) -> None:
+def test_only_the_latest_version_is_shown(client: FlaskClient) -> None:
     metrics = client.application.extensions["gateway"].metrics
     for version in (1, 2):
-        metrics.answered_by("sports", version)
+        metrics.set_model("sports", version)
     found = scrape(client)
     assert found['gateway_model_info{name="sports",version="1"}'] == 0
     assert found['gateway_model_info{name="sports",version="2"}'] == 1
 
 
 @pytest.mark.parametrize("given", [True, False], ids=["a folder given", "a folder of its own"])
-def test_workers_share_their_numbers(serving: FakeServing, tmp_path: Path, given: bool) -> None:
+def test_workers_share_their_metrics(serving: FakeServing, tmp_path: Path, given: bool) -> None:
     stale = tmp_path / "counter_1.db"
     stale.write_bytes(b"what a former container left")
     port = free_port()
@@ -95,13 +91,13 @@ def test_workers_share_their_numbers(serving: FakeServing, tmp_path: Path, given
     try:
         wait_until_ready(address, {"gateway": gunicorn})
         for _ in range(30):
-            requests.get(f"{address}/ping", timeout=5)
-        texts = [requests.get(f"{address}/metrics", timeout=5).text for _ in range(6)]
+            requests.get(f"{address}/ping", timeout=60)
+        texts = [requests.get(f"{address}/metrics", timeout=60).text for _ in range(6)]
     finally:
         gunicorn.terminate()
-        gunicorn.wait(20)
+        gunicorn.wait(60)
     name = 'gateway_requests_total{endpoint="ping",status="200"}'
-    assert [numbers(text)[name] for text in texts] == [30] * 6
+    assert [parse(text)[name] for text in texts] == [30] * 6
     assert stale.exists() is not given
     own = [folder for folder in tmp_path.iterdir() if re.match("gateway-metrics", folder.name)]
     assert own == []
