@@ -1,19 +1,19 @@
-"""Feed `preprocess` with broken pictures for as long as wanted; libFuzzer's options apply.
+"""Feed `preprocess` with broken images for as long as wanted; libFuzzer's options apply.
 
     pip install atheris
     python gateway/tests/fuzz_images.py -max_total_time=1800 CORPUS_FOLDER
 
-Whatever it finds belongs into test_images.py.
+Add what it finds to test_hostile_images.py.
 """
 
 import io
 import itertools
 import sys
 from pathlib import Path
+from typing import Any
 
 import atheris
 
-sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 with atheris.instrument_imports(include=["PIL", "gateway"]):
     import numpy as np
     from PIL import Image
@@ -22,7 +22,7 @@ with atheris.instrument_imports(include=["PIL", "gateway"]):
     from gateway.images import FORMATS, preprocess
 
 MODES = ("1", "L", "LA", "P", "PA", "RGB", "RGBA", "CMYK", "I;16", "I", "YCbCr")
-OPTIONS = (
+OPTIONS: tuple[dict[str, Any], ...] = (
     {},
     {"progressive": True, "quality": 30},
     {"lossless": True},

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-import tensorflow as tf
+import tensorflow as tf  # type: ignore[import-untyped]
 
 SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
 
 
-class ByColour(tf.Module):
+class ByColour(tf.Module):  # type: ignore[misc]
     """Our model's signatures; red images are cricket, green ones tennis, blue ones swimming."""
 
     def __init__(self, size: int = 32) -> None:
