@@ -1,4 +1,4 @@
-"""The two small examples that README shows."""
+"""The two small clients that the README shows."""
 
 import shutil
 import subprocess
@@ -21,28 +21,30 @@ if shutil.which("curl"):
 @pytest.fixture
 def host(app: Flask) -> Iterator[str]:
     server = make_server("localhost", 0, app, threaded=True)
-    thread = Thread(target=server.serve_forever)
+    thread = Thread(target=server.serve_forever, args=[0.01])
     thread.start()
-    yield f"localhost:{server.server_port}"
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    try:
+        yield f"localhost:{server.server_port}"
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
 
 
-def ask(command: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
+def run(command: list[str], *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([*command, *arguments], capture_output=True, text=True)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_url(command: list[str], host: str, image_server: ImageServer) -> None:
-    answer = ask(command, host, image_server.url("/image.jpg"))
+def test_an_image_is_sent_by_url(command: list[str], host: str, image_server: ImageServer) -> None:
+    answer = run(command, host, image_server.url("/image.jpg"))
     assert (answer.stdout.strip(), answer.returncode) == ('"cricket"', 0)
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_file(command: list[str], host: str, jpeg: bytes, tmp_path: Path) -> None:
+def test_a_file_is_sent(command: list[str], host: str, jpeg: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg)
-    answer = ask(command, f"http://{host}", str(tmp_path / "a.jpg"))
+    answer = run(command, f"http://{host}", str(tmp_path / "a.jpg"))
     assert (answer.stdout.strip(), answer.returncode) == ('"cricket"', 0)
 
 
@@ -50,19 +52,19 @@ def test_a_file(command: list[str], host: str, jpeg: bytes, tmp_path: Path) -> N
 def test_an_error_is_shown_and_fails(
     command: list[str], host: str, image_server: ImageServer
 ) -> None:
-    answer = ask(command, host, image_server.url("/gone.jpg"))
+    answer = run(command, host, image_server.url("/gone.jpg"))
     assert "The source answered 404." in answer.stdout
     assert answer.returncode != 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_file_that_is_not_there(command: list[str], host: str) -> None:
-    answer = ask(command, host, "nothing.jpg")
+def test_a_missing_file_is_reported(command: list[str], host: str) -> None:
+    answer = run(command, host, "nothing.jpg")
     assert "nothing.jpg" in answer.stderr
     assert answer.returncode != 0
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_a_service_that_is_not_there(command: list[str], jpeg: bytes, tmp_path: Path) -> None:
+def test_an_unreachable_service_fails(command: list[str], jpeg: bytes, tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(jpeg)
-    assert ask(command, "localhost:1", str(tmp_path / "a.jpg")).returncode != 0
+    assert run(command, "localhost:1", str(tmp_path / "a.jpg")).returncode != 0

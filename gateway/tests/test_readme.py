@@ -1,10 +1,10 @@
-"""README and docstrings say what the code does."""
+"""The documents agree with the code."""
 
 import os
 import re
 import subprocess
 from collections.abc import Iterator
-from dataclasses import fields
+from dataclasses import Field, fields
 from pathlib import Path
 
 import pytest
@@ -21,20 +21,20 @@ README = (ROOT / "README.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
-def kinds(parent: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
+def error_classes(parent: type[GatewayError] = GatewayError) -> Iterator[type[GatewayError]]:
     yield parent
-    for kind in parent.__subclasses__():
-        yield from kinds(kind)
+    for child in parent.__subclasses__():
+        yield from error_classes(child)
 
 
-@pytest.mark.parametrize("kind", list(kinds()))
-def test_every_error_is_in_the_tree_and_in_the_table(kind: type[GatewayError]) -> None:
-    assert re.search(rf"\b{kind.__name__} +{kind.status}\b", errors.__doc__ or "")
-    assert f"| {kind.status} | {kind.title} |" in README
-    assert f"| {kind.title} |" in OPERATIONS
+@pytest.mark.parametrize("error", list(error_classes()))
+def test_every_error_is_in_the_tree_and_in_the_tables(error: type[GatewayError]) -> None:
+    assert re.search(rf"\b{error.__name__} +{error.status}\b", errors.__doc__ or "")
+    assert f"| {error.status} | {error.title} |" in README
+    assert f"| {error.title} |" in OPERATIONS
 
 
-def shown(value: object) -> str:
+def written(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, tuple):
@@ -45,18 +45,18 @@ def shown(value: object) -> str:
 
 
 @pytest.mark.parametrize("field", fields(Settings), ids=lambda field: field.name)
-def test_every_setting_is_in_the_table_with_its_default(field) -> None:
-    default = shown(field.default)
+def test_every_setting_is_in_the_table_with_its_default(field: Field[object]) -> None:
+    default = written(field.default)
     cell = f"`{default}`" if default else ""
     assert f"| `{Settings.variables()[field.name]}` | {cell}".rstrip() in README
 
 
 NEEDS = re.compile(r"# needs (Docker|a folder|a model)")
-MADE_BY_OTHERS = {"make run", "make test"}  # test_run_local.py does the first; you read the second
+OTHERS = {"make run", "make test"}  # test_run_local.py does the first; this runs in the second
 
 
 def commands() -> Iterator[str]:
-    """The README's commands, less those that say what they need."""
+    """The README's commands, except those that say what they need."""
     for block in re.findall(r"```sh\n(.*?)```", README, re.DOTALL):
         if not NEEDS.match(block):
             for line in block.replace("\\\n", "").splitlines():
@@ -73,7 +73,7 @@ def service() -> Iterator[Service]:
     serving.stop()
 
 
-@pytest.mark.parametrize("command", [c for c in commands() if c not in MADE_BY_OTHERS])
+@pytest.mark.parametrize("command", [c for c in commands() if c not in OTHERS])
 def test_every_command_works(command: str, service: Service, tmp_path: Path) -> None:
     here = command.replace("localhost:9696", f"localhost:{service.port}")
     for part in ("dataset/", "gateway/predict_test", "./predict_test"):
@@ -86,20 +86,29 @@ def test_every_command_works(command: str, service: Service, tmp_path: Path) -> 
     )
     assert run.returncode == 0, run.stderr
     if "example.com" in command:
-        assert "Source" in run.stdout  # nobody serves a picture there
+        assert "Source" in run.stdout  # there is no such image
     elif "output" in command or "explain" in command:
         assert list(tmp_path.iterdir())
     else:
-        assert "cricket" in run.stdout  # whatever the picture, says the stand-in of a model
+        assert "cricket" in run.stdout  # the fake model server's answer to every image
 
 
 def test_the_make_targets_exist() -> None:
-    for command in MADE_BY_OTHERS:
+    for command in OTHERS:
         assert command in set(commands())
         subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
-def test_links_lead_somewhere(file: Path) -> None:
+def test_links_lead_to_files(file: Path) -> None:
     for target in re.findall(r"\]\(([^)#]+)", file.read_text()):
         assert "://" in target or (file.parent / target).exists(), target
+
+
+@pytest.mark.parametrize("file", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
+def test_the_tests_that_a_document_names_exist(file: Path) -> None:
+    for name in re.findall(r"[\w/.-]*\btest_\w+\.py(?:::test_\w+)?", file.read_text()):
+        path, _, function = name.partition("::")
+        found = [*ROOT.glob(path), *ROOT.glob(f"*/tests/{path}"), *ROOT.glob(f"*/{path}")]
+        assert found, name
+        assert f"def {function}(" in found[0].read_text() or not function, name

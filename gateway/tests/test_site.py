@@ -1,13 +1,14 @@
-"""The description of the API agrees with the service and the README; the site's files are safe."""
+"""The API's description agrees with the service and the README; the page is safe to serve."""
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 from openapi_spec_validator import validate
-from werkzeug.test import TestResponse
+from werkzeug import Response
 
 from gateway.errors import GatewayError
 from gateway.site import HEADERS, PAGE
@@ -16,27 +17,28 @@ README = (Path(__file__).parents[2] / "README.md").read_text()
 HIDDEN = {"/page/<name>", "/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>"}
 
 
-def get(client: FlaskClient, path: str) -> TestResponse:
+def get(client: FlaskClient, path: str) -> Response:
+    """The whole response; its file is closed."""
     with client.get(path) as response:
         response.get_data()
         return response
 
 
 @pytest.fixture
-def document(client: FlaskClient) -> dict:
+def document(client: FlaskClient) -> Any:
     return client.get("/openapi.json").json
 
 
-def test_the_document_is_valid(document: dict) -> None:
+def test_the_document_is_valid(document: Any) -> None:
     validate(document)
     assert document["openapi"].startswith("3.1")
 
 
-def test_every_route_is_in_the_document_and_in_the_readme(app: Flask, document: dict) -> None:
+def test_every_route_is_in_the_document_and_in_the_readme(app: Flask, document: Any) -> None:
     routes = {
         (method.lower(), rule.rule)
         for rule in app.url_map.iter_rules()
-        for method in rule.methods - {"HEAD", "OPTIONS"}
+        for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule not in HIDDEN
     }
     described = {(method, path) for path, item in document["paths"].items() for method in item}
@@ -45,45 +47,48 @@ def test_every_route_is_in_the_document_and_in_the_readme(app: Flask, document: 
         assert f"`{method.upper()} {path}" in README
 
 
-def errors() -> dict[int, set[str]]:
-    titles: dict[int, set[str]] = {}
-    for kind in [GatewayError, *GatewayError.__subclasses__()]:
-        titles.setdefault(kind.status, set()).add(kind.title)
-    return titles
+def titles() -> dict[int, set[str]]:
+    """The titles of our errors, by status."""
+    found: dict[int, set[str]] = {GatewayError.status: {GatewayError.title}}
+    for error in GatewayError.__subclasses__():
+        found.setdefault(error.status, set()).add(error.title)
+    return found
 
 
 @pytest.mark.parametrize("path", ["/predict", "/v1/predictions"])
-def test_every_error_is_in_the_document(document: dict, path: str) -> None:
+def test_every_error_is_in_the_document(document: Any, path: str) -> None:
     responses = document["paths"][path]["post"]["responses"]
-    assert set(responses) == {"200", *map(str, errors())}
+    assert set(responses) == {"200", *map(str, titles())}
 
 
-def test_the_errors_examples_are_errors_of_ours(document: dict) -> None:
-    titles = errors()
+def test_the_examples_of_problems_are_our_errors(document: Any) -> None:
+    known = titles()
     for response in document["components"]["responses"].values():
         example = response["content"]["application/problem+json"]["example"]
-        assert example["title"] in titles[example["status"]]
+        assert example["title"] in known[example["status"]]
         assert example["type"].endswith(example["title"].lower().replace(" ", "-"))
 
 
-def test_the_answer_is_as_described(document: dict, client: FlaskClient, jpeg: bytes) -> None:
-    [prediction] = client.post(
-        "/v1/predictions?explain=1", data=jpeg, content_type="image/jpeg"
-    ).json["predictions"]
+def test_the_answer_has_the_described_properties(
+    document: Any, client: FlaskClient, jpeg: bytes
+) -> None:
+    url = "/v1/predictions?explain=1"
+    answer: Any = client.post(url, data=jpeg, content_type="image/jpeg").json
+    [prediction] = answer["predictions"]
     schema = document["components"]["schemas"]["Prediction"]
     assert set(prediction) == set(schema["properties"])
     assert set(schema["required"]) == set(prediction) - {"heatmap"}
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/ping", "/nothing", "/predict"])
-def test_every_answer_is_protected(client: FlaskClient, path: str) -> None:
+def test_every_response_has_the_security_headers(client: FlaskClient, path: str) -> None:
     headers = get(client, path).headers
     for name, value in HEADERS.items():
         assert headers.getlist(name) == [value]
     assert "unsafe" not in headers["Content-Security-Policy"]
 
 
-def test_the_page_asks_nobody_else_and_holds_nothing_inline() -> None:
+def test_the_page_loads_nothing_from_elsewhere_and_nothing_inline() -> None:
     for file in PAGE.glob("*"):
         text = file.read_text().replace("https://example.com/image.jpg", "")
         text = text.replace('xmlns="http://www.w3.org/2000/svg"', "")
@@ -92,7 +97,7 @@ def test_the_page_asks_nobody_else_and_holds_nothing_inline() -> None:
             assert not re.search(r"<style|\sstyle=|\son\w+=|<script(?![^>]*\bsrc=)", text)
 
 
-def test_the_page_is_light(client: FlaskClient) -> None:
+def test_the_page_is_small(client: FlaskClient) -> None:
     files = ["/", "/page/page.css", "/page/page.js", "/page/icon.svg"]
     assert sum(len(get(client, file).data) for file in files) <= 60_000
 
@@ -103,8 +108,8 @@ def test_only_the_pages_files_are_served(client: FlaskClient, name: str) -> None
         assert get(client, folder + name).status_code == 404
 
 
-def test_the_viewer_comes_from_here(client: FlaskClient) -> None:
-    page = get(client, "/docs").text
+def test_the_documentation_is_served_offline(client: FlaskClient) -> None:
+    page = get(client, "/docs").get_data(as_text=True)
     for path in re.findall(r'(?:src|href)="([^"]+)"', page):
         response = get(client, path)
         assert response.status_code == 200

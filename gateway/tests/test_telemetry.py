@@ -3,12 +3,16 @@
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.waiting import wait_for
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from gateway import create_app
+from gateway.app import create_app
 from gateway.config import Settings
 
 TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
@@ -16,7 +20,7 @@ TRACE, PARENT = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
 
 @pytest.fixture
 def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ExportTraceServiceRequest]]:
-    """What a collector gets."""
+    """What a collector receives."""
     requests: list[ExportTraceServiceRequest] = []
 
     class Handler(BaseHTTPRequestHandler):
@@ -41,7 +45,9 @@ def received(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[ExportTraceServic
     server.server_close()
 
 
-def test_a_request_and_its_stages(settings: Settings, jpeg: bytes, received, wait_for) -> None:
+def test_a_request_and_its_stages_are_sent(
+    settings: Settings, jpeg: bytes, received: list[ExportTraceServiceRequest]
+) -> None:
     app = create_app(settings)
     headers = {"traceparent": f"00-{TRACE}-{PARENT}-01", "X-Request-ID": "abc"}
     client = app.test_client()
@@ -52,23 +58,48 @@ def test_a_request_and_its_stages(settings: Settings, jpeg: bytes, received, wai
     names = {one.key: one.value.string_value for one in resource.resource.attributes}
     assert names["service.name"] == "sports-gateway"
     spans = {span.name: span for scope in resource.scope_spans for span in scope.spans}
-    assert set(spans) == {"POST /predict", "fetch", "decode", "predict"}
+    assert set(spans) == {"POST /predict", "signature", "fetch", "decode", "predict"}
     whole = spans["POST /predict"]
     assert whole.trace_id.hex() == TRACE
     assert whole.parent_span_id.hex() == PARENT
-    for name in ("fetch", "decode", "predict"):
+    for name in ("signature", "fetch", "decode", "predict"):
+        assert attributes(spans[name]) == {"outcome": "ok"}
         assert spans[name].parent_span_id == whole.span_id
         assert whole.start_time_unix_nano <= spans[name].start_time_unix_nano
         assert spans[name].end_time_unix_nano <= whole.end_time_unix_nano
 
 
-def test_nothing_is_sent_unless_asked_for(settings: Settings, monkeypatch) -> None:
+def test_the_stage_that_failed_is_marked(
+    settings: Settings,
+    serving: FakeServing,
+    jpeg: bytes,
+    received: list[ExportTraceServiceRequest],
+) -> None:
+    app = create_app(replace(settings, fetch_timeout=0.5, request_timeout=1.0))
+    serving.answering.clear()
+    app.test_client().post("/predict", data=jpeg, content_type="image/jpeg")
+    wait_for(lambda: received)
+    app.extensions["gateway"].classifier.model.close()
+    [resource] = received[0].resource_spans
+    spans = {span.name: span for scope in resource.scope_spans for span in scope.spans}
+    assert attributes(spans["predict"]) == {"outcome": "error"}
+
+
+def attributes(span: Span) -> dict[str, str]:
+    return {one.key: one.value.string_value for one in span.attributes}
+
+
+def test_nothing_is_loaded_without_an_endpoint(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.delenv("OTEL_EXPORTER_OTLP_ENDPOINT", raising=False)
     monkeypatch.setitem(sys.modules, "opentelemetry", None)
     create_app(settings)
 
 
-def test_packages_that_are_missing_stop_the_start(settings: Settings, monkeypatch) -> None:
+def test_missing_packages_stop_the_start(
+    settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     for name in [name for name in sys.modules if name.startswith("opentelemetry")]:
         monkeypatch.delitem(sys.modules, name)
