@@ -98,14 +98,16 @@ predict() {
         run ./predict_test.sh
         return
     fi
+    : >"$work/forward" # the loop may read it before the background job has opened it
     "${kubectl[@]}" port-forward deployment/sports-gateway :9696 >"$work/forward" &
     forward=$!
-    for _ in {1..100}; do
+    for _ in {1..300}; do
         port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$work/forward")
         [ -z "$port" ] || break
         kill -0 "$forward" || return 1
         sleep 0.1
     done
+    [ "$port" ] || return 1
     ./predict_test.sh "localhost:$port"
     kill "$forward"
     wait "$forward" || true # it ends as a process does that was killed
