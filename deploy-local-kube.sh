@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # The service in a Kind cluster on this machine: ./deploy-local-kube.sh [cluster-name]
-# It can be run again after a change; ./deploy-local-kube.sh --delete [cluster-name] removes it all.
+# Run it again after a change. To delete the cluster: ./deploy-local-kube.sh --delete [cluster-name]
 set -euo pipefail
 cd "$(dirname "$0")"
 
@@ -17,10 +17,10 @@ need docker https://docs.docker.com/engine/install/ \
     kind https://kind.sigs.k8s.io/docs/user/quick-start/#installation \
     kubectl https://kubernetes.io/docs/tasks/tools/ \
     curl "your package manager"
-docker info >/dev/null 2>&1 || fail "Docker does not answer; is it running, and may you use it?"
+docker info >/dev/null 2>&1 || fail "cannot reach Docker; start it, or join its group"
 
 if [ "$delete" ]; then
-    step "Removing the cluster $cluster"
+    step "Deleting the cluster $cluster"
     kind delete cluster --name "$cluster"
     exit
 fi
@@ -41,9 +41,9 @@ deploy kind "$image_gateway" "$image_model"
 wait_for sports-model 10m
 wait_for sports-gateway 10m
 
-step "Asking what a sample picture shows"
+step "Classifying a sample image"
 predict
 
 echo "
-To reach it at localhost:9696:
+To make it available at localhost:9696:
   ${kubectl[*]} port-forward service/sports-gateway-service 9696:9696"

@@ -1,19 +1,19 @@
 #!/usr/bin/env bash
-# Ask the service what a picture shows: ./predict_test.sh [host] [url-or-file]
+# Classify an image: ./predict_test.sh [host] [url-or-file]
 set -euo pipefail
 
 host=${1:-localhost:9696}
-picture=${2:-$(dirname "$0")/dataset/samples/soccer.jpg}
+image=${2:-$(dirname "$0")/dataset/samples/soccer.jpg}
 case $host in *://*) ;; *) host=http://$host ;; esac
 
-case $picture in
+case $image in
 *://*)
-    picture=${picture//\\/\\\\}
-    request=(--header 'Content-Type: application/json' --data "{\"url\": \"${picture//\"/\\\"}\"}")
+    image=${image//\\/\\\\}
+    request=(--header 'Content-Type: application/json' --data "{\"url\": \"${image//\"/\\\"}\"}")
     ;;
 *)
-    [ -f "$picture" ] || { echo "no such file: $picture" >&2; exit 1; }
-    request=(--header 'Content-Type: image/*' --data-binary "@$picture")
+    [ -f "$image" ] || { echo "no such file: $image" >&2; exit 1; }
+    request=(--header 'Content-Type: image/*' --data-binary "@$image")
     ;;
 esac
 

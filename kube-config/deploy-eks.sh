@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Build, push to ECR, roll out on EKS: kube-config/deploy-eks.sh [--create] [--canary] [--dry-run]
-#   --create   make the cluster of eks-config.yaml first, if it is not there (15 minutes, costs money)
-#   --canary   one pod of the new model beside the old ones, and stop there
-#   --dry-run  print the commands, run none
+#   --create   create the cluster of eks-config.yaml first if it does not exist (15 minutes, costs money)
+#   --canary   roll out one pod of the new model beside the old ones, then stop
+#   --dry-run  print the commands without running them
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -29,9 +29,9 @@ if [ -z "$dry_run" ]; then
         eksctl https://eksctl.io/installation/ \
         kubectl https://kubernetes.io/docs/tasks/tools/ \
         curl "your package manager"
-    docker info >/dev/null 2>&1 || fail "Docker does not answer; is it running, and may you use it?"
+    docker info >/dev/null 2>&1 || fail "cannot reach Docker; start it, or join its group"
     account=$(aws sts get-caller-identity --query Account --output text) ||
-        fail "AWS does not know you; see: aws configure"
+        fail "not logged in to AWS; see: aws configure"
 else
     account=ACCOUNT
 fi
@@ -71,18 +71,18 @@ else
 fi
 wait_for sports-gateway 10m
 
-step "Asking what a sample picture shows"
+step "Classifying a sample image"
 predict
 
 address='{.status.loadBalancer.ingress[0].hostname}:9696'
 echo "
-Its address from outside:
+Its public address:
   ${kubectl[*]} get service sports-gateway-service --output jsonpath='$address'"
 [ -z "$canary" ] || echo "
-One pod in so many has the new model:
+One pod has the new model:
   ${kubectl[*]} get pods --label-columns app.kubernetes.io/version
-To go on:
+To continue:
   ${kubectl[*]} rollout resume deployment/sports-model
-To go back:
+To roll back:
   ${kubectl[*]} rollout resume deployment/sports-model
   ${kubectl[*]} rollout undo deployment/sports-model"

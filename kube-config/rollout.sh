@@ -1,14 +1,14 @@
 # shellcheck shell=bash
-# What deploy-local-kube.sh and deploy-eks.sh share; to be sourced from the repository's root. The
+# Functions shared by deploy-local-kube.sh and deploy-eks.sh. Source it in the repository's root. The
 # array kubectl holds the command with its context and namespace.
 set -eEuo pipefail
 
-export BUILDX_NO_DEFAULT_ATTESTATIONS=1 # kind cannot load an image that has them
+export BUILDX_NO_DEFAULT_ATTESTATIONS=1 # kind cannot load images with attestations
 doing="starting"
 dry_run=${dry_run:-}
-work=$(mktemp -d kube-config/overlays/run.XXXXXX) # kustomize wants it near the base
+work=$(mktemp -d kube-config/overlays/run.XXXXXX) # kustomize requires a path relative to the base
 trap 'rm -rf "$work"; kill $(jobs -p) 2>/dev/null || true' EXIT
-trap 'echo "$0 stopped: $doing went wrong, see above" >&2' ERR
+trap 'echo "$0 stopped: $doing failed, see above" >&2' ERR
 
 fail() {
     echo "$0: $1" >&2
@@ -20,7 +20,7 @@ step() {
     echo "== $1"
 }
 
-# Run a command, or only show it in a dry run.
+# Run a command; in a dry run, print it.
 run() {
     if [ "$dry_run" ]; then
         printf '+ %s\n' "$*"
@@ -29,12 +29,12 @@ run() {
     fi
 }
 
-# Whether a question is answered with yes; in a dry run nothing is there.
+# Whether a query succeeds; in a dry run, nothing exists.
 exists() {
     [ -z "$dry_run" ] && "$@" >/dev/null 2>&1
 }
 
-# need TOOL WHERE-TO-GET-IT...: name all that are missing, then stop.
+# need TOOL SOURCE...: list all missing tools, then exit.
 need() {
     local missing=
     while [ $# -gt 0 ]; do
@@ -47,8 +47,8 @@ need() {
     [ -z "$missing" ] || exit 1
 }
 
-# build NAME FOLDER REPOSITORY [OPTION...]: sets image_NAME to REPOSITORY:TAG. The tag comes from
-# the content, so that what has not changed is not rolled out again.
+# build NAME FOLDER REPOSITORY [OPTION...]: set image_NAME to REPOSITORY:TAG. The tag is derived from
+# the content, so that an unchanged image is not rolled out again.
 build() {
     local name=$1 folder=$2 repository=$3 tag=TAG revision
     shift 3
@@ -62,7 +62,7 @@ build() {
 }
 
 # deploy OVERLAY GATEWAY-IMAGE MODEL-IMAGE: apply an overlay with these images. The model's pods
-# carry its tag as a label, so that a canary can be told from the others.
+# have the tag as a label, which distinguishes a canary from the other pods.
 deploy() {
     local overlay=$1 gateway=$2 model=$3
     cat >"$work/kustomization.yaml" <<END
@@ -82,7 +82,7 @@ END
     run "${kubectl[@]}" apply -k "$work"
 }
 
-# wait_for DEPLOYMENT TIMEOUT: until it is rolled out; when that fails, show what there is to see.
+# wait_for DEPLOYMENT TIMEOUT: wait for the rollout; if it fails, show the pods and the warnings.
 wait_for() {
     run "${kubectl[@]}" rollout status "deployment/$1" --timeout "$2" && return
     "${kubectl[@]}" get pods
@@ -90,7 +90,7 @@ wait_for() {
     return 1
 }
 
-# Ask for one picture through a port-forward of our own.
+# Classify one sample image through a temporary port-forward.
 predict() {
     local forward port=
     if [ "$dry_run" ]; then
@@ -110,5 +110,5 @@ predict() {
     [ "$port" ] || return 1
     ./predict_test.sh "localhost:$port"
     kill "$forward"
-    wait "$forward" || true # it ends as a process does that was killed
+    wait "$forward" || true # its status is that of a killed process
 }
