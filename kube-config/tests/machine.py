@@ -1,56 +1,45 @@
-"""What a test needs of this machine."""
+"""What the tests need from this machine."""
 
-import json
 import os
-import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[2]
-KUBECTL_MINOR = 30
-NOTES: list[str] = []
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "sports-service"
 
 
 def need(*tools: str) -> None:
-    """Skip the test, and say why, when a tool is missing."""
+    """Skip the test if a tool is missing."""
     for tool in tools:
         if not shutil.which(tool):
             pytest.skip(f"{tool} is not installed")
 
 
-def need_kubectl() -> None:
-    need("kubectl")
-    version = json.loads(output("kubectl", "version", "--client", "--output=json"))
-    minor = int(re.match(r"\d+", version["clientVersion"]["minor"]).group())
-    if minor < KUBECTL_MINOR:
-        pytest.skip(f"kubectl is of version 1.{minor}, 1.{KUBECTL_MINOR} or newer is needed")
+def kubectl() -> str:
+    """The kubectl of the Python environment, else the one on the PATH."""
+    own = Path(sys.executable).with_name("kubectl")
+    if not own.exists():
+        need("kubectl")
+    return str(own if own.exists() else shutil.which("kubectl"))
 
 
 def need_root() -> None:
-    if os.geteuid() != 0:
-        pytest.skip("only root may do this")
-
-
-def need_mounts() -> None:
-    """Skip where root is not allowed to mount or to make network namespaces, as in containers."""
+    """Skip the test unless this process may mount and make network namespaces."""
+    need("unshare")
     tried = subprocess.run(["unshare", "--mount", "--net", "true"], capture_output=True, text=True)
     if tried.returncode:
-        pytest.skip(f"root may not do this here: {tried.stderr.strip()}")
+        pytest.skip(f"this user may not make namespaces here: {tried.stderr.strip()}")
 
 
-def output(*command: object, **options: object) -> str:
-    """What a command prints; the test fails with both its streams when the command does."""
+def output(*command: object, **options: Any) -> str:
+    """What a command prints; the test fails with both its streams when the command fails."""
     result = subprocess.run(
-        [str(word) for word in command], capture_output=True, text=True, **options
+        [str(argument) for argument in command], capture_output=True, text=True, **options
     )
     assert result.returncode == 0, f"{command}\n{result.stdout}{result.stderr}"
-    return result.stdout
-
-
-def note(text: str) -> None:
-    """Say something measured below the tests' summary."""
-    NOTES.append(text)
+    return str(result.stdout)

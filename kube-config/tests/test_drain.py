@@ -1,63 +1,70 @@
-"""A gateway that is told to stop finishes what it has begun, within its pod's grace period."""
+"""A gateway that is told to stop answers the requests in flight, then ends."""
 
-import os
 import signal
-import subprocess
-import sys
-import time
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 
+import grpc
 import pytest
 import requests
-import run_local
-from drawings import encode, gradient
-from fake_serving import FakeServing
-from machine import ROOT
+from gateway_testing.drawings import encode, gradient
+from gateway_testing.fake_serving import FakeServing
+from gateway_testing.service import gateway, predict
+from gateway_testing.waiting import wait_for
 from manifests import rendered
-from test_manifests import environment, times
 
-REQUESTS = 4  # a worker's places
-Gateway = tuple["subprocess.Popen[bytes]", str]  # and its URL
+from gateway import tf_serving_pb2 as tf
+
+REQUESTS = 4
+
+
+class HoldingServing(FakeServing):
+    """Answers only after `release` is set."""
+
+    def __init__(self) -> None:
+        self.held = threading.Semaphore(0)
+        self.release = threading.Event()
+        super().__init__()
+
+    def predict(
+        self, request: tf.PredictRequest, context: grpc.ServicerContext
+    ) -> tf.PredictResponse:
+        self.held.release()
+        self.release.wait()
+        return super().predict(request, context)
 
 
 @pytest.fixture
-def serving() -> Iterator[FakeServing]:
-    fake = FakeServing()
+def serving() -> Iterator[HoldingServing]:
+    fake = HoldingServing()
     yield fake
+    fake.release.set()
     fake.stop()
 
 
-@pytest.fixture
-def gateway(serving: FakeServing, tmp_path: Path) -> Iterator[Gateway]:
-    port = str(run_local.free_port())
-    environ = {**os.environ, **environment(rendered("eks").container("gateway"))}
-    environ |= {"PORT": port, "TF_SERVING_HOST": serving.host}
-    environ |= {"PROMETHEUS_MULTIPROC_DIR": str(tmp_path)}
-    command = [str(Path(sys.executable).with_name("gunicorn"))]
-    with run_local.running(command, environ, ROOT / "gateway") as process:
-        url = f"http://localhost:{port}"
-        run_local.wait_until_ready(url, {"gateway": process})
-        yield process, url
+def test_requests_in_flight_are_answered(serving: HoldingServing) -> None:
+    environment = rendered("eks").environment("gateway")
+    del environment["TF_SERVING_HOST"], environment["PROMETHEUS_MULTIPROC_DIR"]
+    workers = int(environment.pop("WEB_CONCURRENCY"))
+    image = encode(gradient())
+    with (
+        gateway(serving.host, workers, None, **environment) as service,
+        ThreadPoolExecutor(REQUESTS) as clients,
+    ):
+        answers = [clients.submit(predict, service, image) for _ in range(REQUESTS)]
+        for _ in range(REQUESTS):
+            assert serving.held.acquire(timeout=60)
+        service.process.send_signal(signal.SIGTERM)
+        wait_for(lambda: not accepts_requests(service.url))
+        serving.release.set()
+        assert [answer.result().status_code for answer in answers] == [200] * REQUESTS
+        assert service.process.wait(60) == 0
 
 
-def test_requests_in_flight_are_answered(gateway: Gateway, serving: FakeServing) -> None:
-    process, url = gateway
-    picture, headers = encode(gradient()), {"Content-Type": "image/jpeg"}
-    serving.delay = 2.0
-
-    def ask() -> int:
-        return requests.post(f"{url}/predict", picture, headers=headers, timeout=30).status_code
-
-    with ThreadPoolExecutor(REQUESTS) as clients:
-        answers = [clients.submit(ask) for _ in range(REQUESTS)]
-        while len(serving.requests) < REQUESTS:
-            assert not any(answer.done() for answer in answers)
-            time.sleep(0.01)
-        process.send_signal(signal.SIGTERM)
-        assert [answer.result() for answer in answers] == [200] * REQUESTS
-    pre_stop, grace = times(rendered("eks"), "gateway")
-    assert process.wait(grace - pre_stop) == 0
-    with pytest.raises(requests.ConnectionError):
-        requests.get(f"{url}/ping", timeout=5)
+def accepts_requests(url: str) -> bool:
+    try:
+        requests.get(f"{url}/ping", timeout=1)
+    except (requests.ConnectionError, requests.Timeout):  # new connections wait until the end
+        return False
+    return True

@@ -1,4 +1,4 @@
-"""What may stand in a container's environment and command, and what follows from it."""
+"""The environment variables and flags of the containers."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -27,7 +27,7 @@ enable_grpc_healthcheck_service enable_serialization_as_tensor_content
 """.split()
 MODEL = {f"TFS_{flag.upper()}" for flag in TF_SERVING_FLAGS}
 
-# src/cli_parser.cpp of OpenVINO Model Server, 2025: those that may concern one model
+# src/cli_parser.cpp of OpenVINO Model Server, 2025: the flags for a server of one model
 OPENVINO_FLAGS = """
 port grpc_bind_address rest_port rest_bind_address grpc_workers grpc_max_threads grpc_memory_quota
 rest_workers log_level log_path grpc_channel_arguments file_system_poll_wait_seconds cache_dir
@@ -35,44 +35,42 @@ metrics_enable metrics_list model_name model_path batch_size shape layout model_
 nireq target_device plugin_config
 """.split()
 
-BYTES_PER_PIXEL = 20  # 16 measured, with the worst: WebP with alpha
+BYTES_PER_PIXEL = 20  # 16 were measured in the worst case, WebP with alpha
 WORKER_BYTES = 120_000_000
 
 
 def flags(command: Iterable[str]) -> dict[str, str]:
-    """The flags of a command, by their names; one without a value is true."""
-    pairs = (word.removeprefix("--").partition("=") for word in command)
+    """The flags of a command; one without a value is "true"."""
+    pairs = (argument.removeprefix("--").partition("=") for argument in command)
     return {name: value if equals else "true" for name, equals, value in pairs}
 
 
 def threads(flags: Mapping[str, str]) -> set[str]:
-    """How many a model server of either kind takes for a picture."""
+    """The number of threads that a model server of either kind uses for an image."""
     if "plugin_config" in flags:
         return {json.loads(flags["plugin_config"])["INFERENCE_NUM_THREADS"]}
     return {flags[f"tensorflow_{kind}_op_parallelism"] for kind in ("intra", "inter")}
 
 
 def labels() -> tuple[str, ...]:
-    """What the newest version of the model tells apart, in its order."""
+    """The labels of the newest version of the model, in its order."""
     versions = (ROOT / "model" / Settings().model_name).glob("*/assets.extra/provenance.json")
     newest = max(versions, key=lambda file: int(file.parts[-3]))
     return tuple(json.loads(newest.read_text())["run"]["labels"])
 
 
-def bodies(environment: Mapping[str, str]) -> int:
-    """Bytes of the largest forms in every place; they wait in /tmp."""
+def body_bytes(environment: Mapping[str, str]) -> int:
+    """The size of the bodies, which are in /tmp, when every request slot holds the largest."""
     settings = Settings.from_env(environment)
-    places = int(environment["WEB_CONCURRENCY"]) * settings.max_in_flight
-    return places * settings.max_body_bytes
+    return int(environment["WEB_CONCURRENCY"]) * settings.max_in_flight * settings.max_body_bytes
 
 
-def memory_needed(environment: Mapping[str, str]) -> int:
-    """Bytes that the gateway takes when every place holds the worst picture.
+def memory_bytes(environment: Mapping[str, str]) -> int:
+    """The gateway's memory when every request slot holds the worst image.
 
-    Its body is there twice: in /tmp, which is memory, and read from there. A worker decodes no
-    more pixels at once than one picture may have.
+    A body is there twice: in /tmp, which is memory, and read from there. A worker decodes no more
+    pixels at once than one image may have.
     """
-    settings = Settings.from_env(environment)
-    pixels = settings.max_image_pixels * BYTES_PER_PIXEL
+    pixels = Settings.from_env(environment).max_image_pixels * BYTES_PER_PIXEL
     workers = int(environment["WEB_CONCURRENCY"])
-    return workers * (pixels + WORKER_BYTES) + 2 * bodies(environment)
+    return workers * (pixels + WORKER_BYTES) + 2 * body_bytes(environment)
