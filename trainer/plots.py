@@ -1,11 +1,11 @@
-"""The pictures that evaluate.py makes."""
+"""The plots and the contact sheet that evaluate.py makes."""
 
 from collections.abc import Sequence
 from pathlib import Path
 
 import matplotlib as mpl
 import numpy as np
-from data import Picture
+from data import LabelledImage, classes_of
 from matplotlib import pyplot as plt
 from PIL import Image, ImageDraw
 
@@ -21,8 +21,8 @@ def measured(
     file: Path,
     labels: Sequence[str],
     table: np.ndarray,
-    top: np.ndarray,
-    hits: np.ndarray,
+    confidence: np.ndarray,
+    correct: np.ndarray,
     roc: tuple[np.ndarray, np.ndarray] | None,
 ) -> None:
     """Confusion matrix, reliability diagram and, with other sports, ROC curve.
@@ -30,18 +30,18 @@ def measured(
     Args:
         file: where the PNG goes.
         labels: C names.
-        table: int [C, C], row by right label, column by given label.
-        top: float [N], the given labels' probabilities.
-        hits: bool [N], whether they are right.
-        roc: shares of others kept and of real pictures kept.
+        table: int [C, C], rows by correct label, columns by predicted label.
+        confidence: float [N], the predicted labels' probabilities.
+        correct: bool [N], whether the predicted labels are correct.
+        roc: shares of accepted images among those of other sports and among the model's own.
     """
     figure, axes = plt.subplots(1, 3 if roc else 2, figsize=(15 if roc else 10, 4.6), dpi=80)
     _confusion(axes[0], labels, table)
-    _reliability(axes[1], top, hits)
+    _reliability(axes[1], confidence, correct)
     if roc:
         axes[2].plot(*roc, color=BLUE)
         axes[2].plot([0, 1], [0, 1], color=GREY, linestyle=":")
-        axes[2].set(title="Other sports", xlabel="others kept", ylabel="real pictures kept")
+        axes[2].set(title="Other sports", xlabel="others accepted", ylabel="own sports accepted")
     figure.tight_layout()
     figure.savefig(file)
     plt.close(figure)
@@ -52,7 +52,7 @@ def _confusion(axis: plt.Axes, labels: Sequence[str], table: np.ndarray) -> None
     numbers = range(len(labels))
     axis.set_xticks(numbers, labels, rotation=45, ha="right")
     axis.set_yticks(numbers, labels)
-    axis.set(title="Confusion matrix", xlabel="given", ylabel="right")
+    axis.set(title="Confusion matrix", xlabel="predicted", ylabel="correct")
     for row in numbers:
         for column in numbers:
             if count := int(table[row, column]):
@@ -60,32 +60,35 @@ def _confusion(axis: plt.Axes, labels: Sequence[str], table: np.ndarray) -> None
                 axis.text(column, row, str(count), ha="center", va="center", color=colour)
 
 
-def _reliability(axis: plt.Axes, top: np.ndarray, hits: np.ndarray) -> None:
-    bins = np.minimum(np.digitize(top, BINS) - 1, len(BINS) - 2)
+def _reliability(axis: plt.Axes, confidence: np.ndarray, correct: np.ndarray) -> None:
+    bins = np.minimum(np.digitize(confidence, BINS) - 1, len(BINS) - 2)
     filled = np.unique(bins)
-    heights = [hits[bins == i].mean() for i in filled]
+    heights = [correct[bins == i].mean() for i in filled]
     axis.bar(BINS[filled], heights, width=0.1, align="edge", color=BLUE, edgecolor="white")
     for i, height in zip(filled, heights, strict=True):
         axis.text(BINS[i] + 0.05, height + 0.01, str((bins == i).sum()), ha="center", fontsize=8)
     axis.plot([0, 1], [0, 1], color=GREY, linestyle=":")
-    axis.set(title="Reliability", xlabel="probability given", ylabel="share right", ylim=(0, 1.08))
+    axis.set(title="Reliability", xlabel="confidence", ylabel="accuracy", ylim=(0, 1.08))
 
 
 def contact_sheet(
-    file: Path, pictures: Sequence[Picture], labels: Sequence[str], probabilities: np.ndarray
+    file: Path, images: Sequence[LabelledImage], labels: Sequence[str], probabilities: np.ndarray
 ) -> None:
-    """The worst mistakes, where the right label got least: right > given (probability)."""
-    right = [list(labels).index(picture.label) for picture in pictures]
-    of_right = probabilities[np.arange(len(right)), right]
-    wrong = [i for i in np.argsort(of_right) if probabilities[i].argmax() != right[i]][:WORST]
+    """Show the worst mistakes: those where the correct label has the lowest probability.
+
+    Each caption reads: correct label > predicted label, its probability, file name.
+    """
+    classes = classes_of(images, labels)
+    of_correct = probabilities[np.arange(len(classes)), classes]
+    predicted = probabilities.argmax(1)
+    wrong = [i for i in np.argsort(of_correct) if predicted[i] != classes[i]][:WORST]
     rows = -(-len(wrong) // COLUMNS)
     sheet = Image.new("RGB", (COLUMNS * TILE, max(1, rows) * (TILE + CAPTION)), "white")
     draw = ImageDraw.Draw(sheet)
-    for place, i in enumerate(wrong):
-        x, y = place % COLUMNS * TILE, place // COLUMNS * (TILE + CAPTION)
-        with Image.open(pictures[i].path) as image:
+    for position, i in enumerate(wrong):
+        x, y = position % COLUMNS * TILE, position // COLUMNS * (TILE + CAPTION)
+        with Image.open(images[i].path) as image:
             sheet.paste(image.convert("RGB").resize((TILE - 4, TILE - 4)), (x, y + CAPTION))
-        given = int(probabilities[i].argmax())
-        draw.text((x, y + 2), f"{labels[right[i]]} > {labels[given]}", fill="black")
-        draw.text((x, y + 16), f"{probabilities[i].max():.2f} {pictures[i].path.name}", fill="grey")
+        draw.text((x, y + 2), f"{labels[classes[i]]} > {labels[predicted[i]]}", fill="black")
+        draw.text((x, y + 16), f"{probabilities[i].max():.2f} {images[i].path.name}", fill="grey")
     sheet.save(file)

@@ -1,29 +1,29 @@
-"""Which precision a processor computes fastest in."""
+"""The precision that the layers of a network compute in."""
 
 from pathlib import Path
 
 import keras
 
-BFLOAT16_FLAGS = ("avx512_bf16", "amx_bf16")
+from model_server.processor import flags, has_bfloat16
+
+CPUINFO = Path("/proc/cpuinfo")
 
 
-def use_precision(wanted: str, gains: bool, cpuinfo: Path = Path("/proc/cpuinfo")) -> str:
-    """Set Keras' policy for the layers that are made from now on.
+def use_precision(wanted: str, gains: bool, cpuinfo: Path = CPUINFO) -> str:
+    """Set Keras' policy for layers created after this call.
 
-    bfloat16 pays where the processor has instructions for it; others emulate it, ten
+    bfloat16 is faster on processors with instructions for it; others emulate it, ten
     times slower.
 
     Args:
         wanted: "float32", "bfloat16" or "auto".
-        gains: whether the network is one that bfloat16 makes faster.
-        cpuinfo: what the kernel says of the processor.
+        gains: whether the network is faster in bfloat16.
+        cpuinfo: the file in which Linux lists the processor's flags.
 
     Returns:
         "float32" or "bfloat16".
     """
     if wanted == "auto":
-        flags = cpuinfo.read_text() if cpuinfo.exists() else ""
-        able = any(flag in flags for flag in BFLOAT16_FLAGS)
-        wanted = "bfloat16" if able and gains else "float32"
+        wanted = "bfloat16" if gains and has_bfloat16(flags(cpuinfo)) else "float32"
     keras.config.set_dtype_policy("mixed_bfloat16" if wanted == "bfloat16" else "float32")
     return wanted

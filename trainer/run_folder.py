@@ -1,4 +1,4 @@
-"""What a run folder holds of a trained classifier: run.json, head.npz, a weights file per tower."""
+"""The files of a trained classifier: run.json, head.npz and a weights file per tower."""
 
 import json
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ class Run:
     """A trained classifier.
 
     Attributes:
-        labels: the sports it tells apart.
-        outlier_labels: other sports, whose columns of the head stand behind the labels'.
+        labels: the sports it distinguishes.
+        outlier_labels: other sports; their columns of the head come after those of the labels.
         towers: backbones by name.
-        kernel: float32 [F, labels + outlier labels], on the towers' features side by side.
+        kernel: float32 [F, labels + outlier labels], on the towers' concatenated features.
         bias: float32 [labels + outlier labels].
-        neighbours: float16 [M, F'], the first tower's features of the training pictures,
-            each of length 1; a picture far from all of them shows something else.
+        neighbours: float16 [M, F'], the first tower's features of the training images,
+            each of length 1; an image far from all of them probably shows something else.
     """
 
     labels: list[str]
@@ -39,7 +39,7 @@ def weights_file(folder: Path, tower: str) -> Path:
 
 
 def save(folder: Path, run: Run, report: dict[str, Any]) -> None:
-    """Write everything but the towers' weights; the report goes into run.json."""
+    """Write everything except the towers' weights; the report becomes part of run.json."""
     np.savez(folder / "head.npz", kernel=run.kernel, bias=run.bias, neighbours=run.neighbours)
     record = {
         "labels": run.labels,

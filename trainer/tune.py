@@ -1,11 +1,11 @@
-"""Tune all but the first layers of one tower on the sports, and on other sports if there are any.
+"""Fine-tune one tower, except its first layers, on the sports and on other sports, if given.
 
     python trainer/tune.py --tower efficientnet_lite2 --base-weights FILE --data FOLDER \\
         --manifest FILE --outliers FOLDER --epochs 8 --run-folder runs/lite2
 
-The run folder receives log.csv and TensorBoard's files; after each epoch the whole model, from
-which the same command goes on when it was interrupted; and TOWER.weights.h5, which train.py and
-this script take as base weights.
+log.csv and TensorBoard's files are written to the run folder; after each epoch the whole model,
+from which the same command resumes after an interruption; and TOWER.weights.h5, which train.py
+and this script accept as base weights.
 """
 
 import argparse
@@ -18,14 +18,15 @@ import head
 import keras
 import numpy as np
 import run_folder
+from augmentation import AugmentedImages, chances_of
 from data import (
-    AugmentedPictures,
     DataError,
-    Picture,
-    chances_of,
+    LabelledImage,
+    classes_of,
+    held_out,
     labels_of,
-    load,
-    read,
+    load_batches,
+    read_images,
     read_outliers,
 )
 from features import BATCH_SIZE, extract
@@ -47,10 +48,10 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--tower", choices=TOWERS, default="inception_v3")
     add("--base-weights", default="imagenet", help="imagenet, or a file of the tower's weights")
     add("--data", type=Path, required=True, help="a folder in the Kaggle layout")
-    add("--manifest", type=Path, help="what dataset/prepare.py wrote about it")
-    add("--outliers", type=Path, help="a folder in the Kaggle layout that holds other sports")
-    add("--leave-out", default="", help="those of them, by commas, that are kept to judge by")
-    add("--teacher", type=Path, help="the run folder of a tower to learn from, too")
+    add("--manifest", type=Path, help="the table that dataset/prepare.py wrote")
+    add("--outliers", type=Path, help="a folder of other sports, in the Kaggle layout")
+    add("--leave-out", default="", help="labels to keep out of training, separated by commas")
+    add("--teacher", type=Path, help="the run folder of a tower whose predictions to learn")
     add("--run-folder", type=Path, default=Path("runs/tuned"))
     add("--epochs", type=int, default=8)
     add("--image-size", type=int, default=SIZE)
@@ -69,38 +70,38 @@ def main() -> None:
 
 
 def tune(flags: argparse.Namespace) -> None:
-    """Train on the pictures whose split is "train"; the others say how it goes.
+    """Train on the images whose split is not "validation"; the others are for the log.
 
-    Outliers keep their own labels: telling them apart teaches the tower more about
-    sports than one label for all of them would.
+    Outliers keep their own labels: distinguishing them teaches the tower more about sports
+    than a single label for all of them would.
 
     Raises:
-        DataError, FileNotFoundError: what the flags name cannot be used.
+        DataError, FileNotFoundError: the files that the flags name cannot be used.
     """
     keras.utils.set_random_seed(flags.seed)
     flags.run_folder.mkdir(parents=True, exist_ok=True)
-    pictures = read(flags.data, flags.manifest)
+    images = read_images(flags.data, flags.manifest)
     outliers = read_outliers(flags.outliers, flags.leave_out.split(","))
     print(f"precision: {use_precision(flags.precision, TOWERS[flags.tower].bfloat16)}")
-    held_out = [picture for picture in pictures if picture.split == "validation"]
-    pictures = [picture for picture in pictures if picture.split != "validation"]
-    labels = labels_of(pictures) + labels_of(outliers)
-    chances = chances_of(pictures, outliers)
-    share = float(chances[: len(pictures)].sum())  # of a batch that is not outliers
-    steps = max(1, round(len(pictures) / share / flags.batch_size))
+    validation = held_out(images)
+    images = [image for image in images if image.split != "validation"]
+    labels = labels_of(images) + labels_of(outliers)
+    chances = chances_of(images, outliers)
+    share = float(chances[: len(images)].sum())  # of a batch that is not outliers
+    steps = max(1, round(len(images) / share / flags.batch_size))
 
     teacher = load_teacher(flags.teacher, labels, flags.image_size) if flags.teacher else None
     first = epochs_done(flags.run_folder)
     if first:
-        print(f"going on after epoch {first}")
+        print(f"resuming after epoch {first}")
         model = keras.models.load_model(model_file(flags.run_folder, first))
     else:
-        model = start(flags, pictures + outliers, labels, steps)
-    held_out_batch = batch(held_out, labels, flags.image_size) if held_out else None
+        model = build_model(flags, images + outliers, labels, steps)
+    validation_batch = load_all(validation, labels, flags.image_size) if validation else None
     for epoch in range(first, flags.epochs):
         model.fit(
-            AugmentedPictures(
-                pictures + outliers,
+            AugmentedImages(
+                images + outliers,
                 labels,
                 chances,
                 steps,
@@ -111,11 +112,11 @@ def tune(flags: argparse.Namespace) -> None:
             ),
             initial_epoch=epoch,
             epochs=epoch + 1,
-            validation_data=held_out_batch,
+            validation_data=validation_batch,
             validation_batch_size=flags.batch_size,
             callbacks=callbacks(flags, epoch),
         )
-        keep(flags, model, epoch + 1, labels)
+        save_checkpoint(flags, model, epoch + 1, labels)
 
 
 def epochs_done(folder: Path) -> int:
@@ -131,8 +132,8 @@ def load_teacher(folder: Path, labels: list[str], image_size: int) -> keras.Mode
     """The model of another run.
 
     Raises:
-        DataError: it does not know these labels, or looks at pictures of another size.
-        FileNotFoundError: there is none.
+        DataError: it was tuned with other labels or another image size.
+        FileNotFoundError: the folder has no model.
     """
     record = json.loads((folder / PROGRESS).read_text())
     model = keras.models.load_model(model_file(folder, record["epochs"]), compile=False)
@@ -141,8 +142,10 @@ def load_teacher(folder: Path, labels: list[str], image_size: int) -> keras.Mode
     return model
 
 
-def keep(flags: argparse.Namespace, model: keras.Model, epochs: int, labels: list[str]) -> None:
-    """Write the model to go on from, and the tower's weights."""
+def save_checkpoint(
+    flags: argparse.Namespace, model: keras.Model, epochs: int, labels: list[str]
+) -> None:
+    """Write the model to resume from, and the tower's weights."""
     model.save(model_file(flags.run_folder, epochs))
     (flags.run_folder / PROGRESS).write_text(json.dumps({"epochs": epochs, "labels": labels}))
     model_file(flags.run_folder, epochs - 1).unlink(missing_ok=True)
@@ -151,20 +154,19 @@ def keep(flags: argparse.Namespace, model: keras.Model, epochs: int, labels: lis
     save_base_weights(flags.tower, network, weights)
 
 
-def start(
-    flags: argparse.Namespace, pictures: list[Picture], labels: list[str], steps: int
+def build_model(
+    flags: argparse.Namespace, images: list[LabelledImage], labels: list[str], steps: int
 ) -> keras.Model:
-    """A tower with a fitted head, compiled; the layers up to Tower.frozen do not learn."""
+    """A tower with a fitted head, compiled; the layers up to Tower.frozen are not trainable."""
     network = backbone(flags.tower, flags.base_weights)
     file = flags.run_folder / "features.npz"
-    features = extract(flags.tower, network, pictures, file, mirrored=False)
-    classes = np.array([labels.index(picture.label) for picture in pictures])
+    features = extract(flags.tower, network, images, file, mirrored=False)
     for layer in network.layers:
         layer.trainable = False
         if layer.name == TOWERS[flags.tower].frozen:
             break
-    weights = head.fit(features[:, 0], classes, HEAD_C)
-    model = classifier({flags.tower: network}, *weights, flags.image_size, DROPOUT)
+    kernel, bias = head.fit(features[:, 0], classes_of(images, labels), HEAD_C)
+    model = classifier({flags.tower: network}, kernel, bias, flags.image_size, DROPOUT)
     total = flags.epochs * steps
     warm_up = math.ceil(WARM_UP_SHARE * total)
     schedule = keras.optimizers.schedules.CosineDecay(
@@ -178,11 +180,12 @@ def start(
     return model
 
 
-def batch(pictures: list[Picture], labels: list[str], size: int) -> tuple[np.ndarray, np.ndarray]:
-    """All pictures and their classes: uint8 [N, size, size, 3], one-hot float32 [N, C]."""
-    classes = [labels.index(picture.label) for picture in pictures]
-    images = np.concatenate(list(load(pictures, size, BATCH_SIZE)))
-    return images, np.eye(len(labels), dtype=np.float32)[classes]
+def load_all(
+    images: list[LabelledImage], labels: list[str], size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """All images and their classes: uint8 [N, size, size, 3], one-hot float32 [N, C]."""
+    pixels = np.concatenate(list(load_batches(images, size, BATCH_SIZE)))
+    return pixels, np.eye(len(labels), dtype=np.float32)[classes_of(images, labels)]
 
 
 def callbacks(flags: argparse.Namespace, epoch: int) -> list[keras.callbacks.Callback]:

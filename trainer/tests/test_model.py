@@ -1,63 +1,70 @@
-"""The model that is in the repository."""
+"""The model in the repository, and the notebook that shows its predictions."""
 
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
-import tensorflow as tf
 from network import SIZE, backbone, on_pixels
+from notebook_runner import run_notebook
 
 from gateway.images import preprocess, scale
+from gateway.signatures import IN_DOMAIN_BOUNDARY
 
 ROOT = Path(__file__).parents[2]
 MODEL = max((ROOT / "model" / "sport-classification-model").iterdir(), key=lambda f: int(f.name))
-SAMPLES = sorted((ROOT / "dataset" / "samples").glob("*.jpg"))
 RECOGNISED = {"badminton", "cricket", "karate", "soccer", "swimming", "tennis"}  # as README says
 
 
 @pytest.fixture(scope="module")
-def answers() -> dict[str, dict[str, tf.Tensor]]:
-    explain = tf.saved_model.load(str(MODEL)).signatures["explain"]
-    pictures = {file.stem: preprocess(file.read_bytes()) for file in SAMPLES}
-    return {name: explain(images=tf.constant(picture[None])) for name, picture in pictures.items()}
+def outputs() -> dict[str, dict[str, Any]]:
+    """The outputs of `explain` for each sample, by the name of the sample."""
+    notebook = run_notebook("prediction", {})
+    assert notebook["newest"] == MODEL
+    names = [file.stem for file in notebook["samples"]]
+    return {
+        name: {output: rows[i] for output, rows in notebook["outputs"].items()}
+        for i, name in enumerate(names)
+    }
 
 
-def label(answer: dict[str, tf.Tensor]) -> str:
-    top = int(tf.argmax(answer["probabilities"][0]))
-    return answer["labels"][0, top].numpy().decode()
+def test_recognises_the_samples(outputs: dict[str, dict[str, Any]]) -> None:
+    predicted = {
+        name: output["labels"][output["probabilities"].argmax()].decode()
+        for name, output in outputs.items()
+    }
+    assert {name for name, label in predicted.items() if label == name} >= RECOGNISED
 
 
-def test_the_samples_it_recognises(answers: dict[str, dict[str, tf.Tensor]]) -> None:
-    assert {name for name, answer in answers.items() if label(answer) == name} >= RECOGNISED
+def test_the_apple_has_the_lowest_in_domain(outputs: dict[str, dict[str, Any]]) -> None:
+    in_domain = {name: float(output["in_domain"]) for name, output in outputs.items()}
+    assert min(in_domain, key=in_domain.__getitem__) == "apple"
 
 
-def test_the_apple_is_less_at_home_than_any_sport(answers: dict[str, dict[str, tf.Tensor]]) -> None:
-    at_home = {name: float(answer["in_domain"][0]) for name, answer in answers.items()}
-    assert min(at_home, key=at_home.__getitem__) == "apple"
-
-
-def test_the_heat_lies_on_the_ball(answers: dict[str, dict[str, tf.Tensor]]) -> None:
-    heat = answers["soccer"]["heatmaps"][0].numpy()
+def test_the_heat_map_shows_the_ball(outputs: dict[str, dict[str, Any]]) -> None:
+    heat = outputs["soccer"]["heatmaps"]
     row, column = np.unravel_index(heat.argmax(), heat.shape)
-    assert 4 <= row <= 7  # the lower half, where it lies
+    assert 4 <= row <= 7  # the ball is in the lower half
     assert 1 <= column <= 5
 
 
-def test_the_weights_beside_it_are_those_inside(answers: dict[str, dict[str, tf.Tensor]]) -> None:
-    """Features of the shipped towers, as InceptionV3's own loader and ours read them."""
+def test_keras_and_trainer_load_the_same_weights() -> None:
+    """Features of the first tower, as InceptionV3's own loader and ours read its weights."""
     file = ROOT / "model" / "inception_v3_sports.weights.h5"
     plain = keras.applications.InceptionV3(
         weights=None, include_top=False, input_shape=(SIZE, SIZE, 3), pooling="avg"
     )
     plain.load_weights(file)
-    images = np.stack([preprocess(SAMPLES[0].read_bytes())])
+    pixels = np.stack([preprocess((ROOT / "dataset/samples/apple.jpg").read_bytes())])
     ours = on_pixels("inception_v3", backbone("inception_v3", str(file)))
-    np.testing.assert_allclose(
-        plain.predict(scale(images), verbose=0), ours.predict(images, verbose=0), atol=1e-3
-    )
+    expected = plain(scale(pixels), training=False)
+    np.testing.assert_allclose(ours(pixels, training=False), expected, atol=1e-3)
+
+
+def test_provenance_matches_the_files() -> None:
     provenance = json.loads((MODEL / "assets.extra" / "provenance.json").read_text())
     first, *others = provenance["run"]["towers"]
     assert first == "inception_v3"
@@ -70,3 +77,8 @@ def test_the_weights_beside_it_are_those_inside(answers: dict[str, dict[str, tf.
 def test_no_file_is_too_large_to_push() -> None:
     sizes = [file.stat().st_size for file in (ROOT / "model").rglob("*") if file.is_file()]
     assert max(sizes) < 95e6
+
+
+def test_the_model_card_states_the_boundary_of_in_domain() -> None:
+    card = (ROOT / "model" / "README.md").read_text()
+    assert f"`in_domain` of {IN_DOMAIN_BOUNDARY} or more" in card

@@ -1,7 +1,8 @@
-"""One tower tuned on small drawn pictures: straight, with a break, and with a teacher."""
+"""A small tower tuned on small images: in one go, with an interruption, and with a teacher."""
 
 import argparse
 import csv
+import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,16 +12,17 @@ import numpy as np
 import pytest
 import run_folder
 import tune
-from data import DataError, labels_of, read, write_manifest
-from draw_samples import write_dataset
+from conftest import TINY
+from data import DataError, labels_of, read_images, write_manifest
+from kaggle_folder import write_folder
 from network import backbone
 
-TOWER = "efficientnet_lite2"
+pytestmark = pytest.mark.usefixtures("tiny")
 
 
 @dataclass(frozen=True)
 class Data:
-    """Pictures, every third of them held out, and outliers under labels of their own."""
+    """Images, every third of them held out, and outliers with labels of their own."""
 
     folder: Path
     manifest: Path
@@ -28,31 +30,24 @@ class Data:
 
     @property
     def labels(self) -> list[str]:
-        return labels_of(read(self.folder)) + labels_of(read(self.outliers))
+        return labels_of(read_images(self.folder)) + labels_of(read_images(self.outliers))
 
 
 @pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Data:
-    data = tmp_path_factory.mktemp("data")
-    folder, outliers = data / "kaggle", data / "others"
-    write_dataset(folder, pictures_per_label=3, seed=3)
-    write_dataset(outliers, pictures_per_label=3, seed=9)
-    pictures = read(folder)
-    table = (outliers / "train.csv").read_text()
-    for label in labels_of(pictures):
-        table = table.replace(f",{label.title()}", f",not {label}")
-    (outliers / "train.csv").write_text(table)
-    marked = [
-        replace(picture, split="train" if i % 3 else "validation")
-        for i, picture in enumerate(pictures)
+def data(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
+    made = tmp_path_factory.mktemp("tune")
+    outliers = write_folder(made / "others", ("chess", "golf"), images_per_label=3)
+    images = [
+        replace(image, split="train" if i % 3 else "validation")
+        for i, image in enumerate(read_images(folder))
     ]
-    write_manifest(data / "manifest.csv", marked, folder)
-    return Data(folder, data / "manifest.csv", outliers)
+    write_manifest(made / "manifest.csv", images, folder)
+    return Data(folder, made / "manifest.csv", outliers)
 
 
 def flags(data: Data, folder: Path, epochs: int, **others: object) -> argparse.Namespace:
     options = {
-        "tower": TOWER,
+        "tower": TINY,
         "base-weights": "none",
         "data": data.folder,
         "manifest": data.manifest,
@@ -69,64 +64,68 @@ def flags(data: Data, folder: Path, epochs: int, **others: object) -> argparse.N
 
 
 @pytest.fixture(scope="module")
-def straight(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("straight")
-    tune.tune(flags(data, folder, 2))
+def tuned(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run folder of two epochs; a copy of it after the first is in `epoch1` beside it."""
+    folder = tmp_path_factory.mktemp("tuned") / "epoch2"
+    save_checkpoint = tune.save_checkpoint
+
+    def save_and_copy(*arguments: Any) -> None:
+        save_checkpoint(*arguments)
+        if tune.epochs_done(folder) == 1:
+            shutil.copytree(folder, folder.with_name("epoch1"))
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(tune, "save_checkpoint", save_and_copy)
+        tune.tune(flags(data, folder, 2))
     return folder
 
 
 def weights(folder: Path) -> list[np.ndarray]:
-    return backbone(TOWER, str(run_folder.weights_file(folder, TOWER))).get_weights()
+    loaded: list[np.ndarray] = backbone(
+        TINY, str(run_folder.weights_file(folder, TINY))
+    ).get_weights()
+    return loaded
 
 
-def test_a_run_that_was_interrupted_ends_as_one_that_was_not(
-    data: Data, straight: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    keep = tune.keep
-
-    def interrupted(*arguments: Any) -> None:
-        keep(*arguments)
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patch:
-        patch.setattr(tune, "keep", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            tune.tune(flags(data, tmp_path, 2))
-    assert tune.epochs_done(tmp_path) == 1
-    tune.tune(flags(data, tmp_path, 2))
-    for given, expected in zip(weights(tmp_path), weights(straight), strict=True):
-        np.testing.assert_array_equal(given, expected)
+def test_an_interrupted_run_ends_with_the_same_weights(data: Data, tuned: Path) -> None:
+    interrupted = tuned.with_name("epoch1")
+    assert tune.epochs_done(interrupted) == 1
+    tune.tune(flags(data, interrupted, 2))
+    for actual, expected in zip(weights(interrupted), weights(tuned), strict=True):
+        np.testing.assert_array_equal(actual, expected)
 
 
-def test_what_a_run_leaves(straight: Path) -> None:
-    log = list(csv.DictReader((straight / "log.csv").read_text().splitlines()))
+def test_files_of_a_run(tuned: Path) -> None:
+    log = list(csv.DictReader((tuned / "log.csv").read_text().splitlines()))
     assert [row["epoch"] for row in log] == ["0", "1"]
     assert all(0 <= float(row["val_accuracy"]) <= 1 for row in log)
-    assert list((straight / "tensorboard").rglob("events*"))
-    assert [file.name for file in straight.glob("*.keras")] == ["epoch2.keras"]
+    assert list((tuned / "tensorboard").rglob("events*"))
+    assert [file.name for file in tuned.glob("*.keras")] == ["epoch2.keras"]
 
 
-def test_the_first_layers_stay_as_they_were_and_the_last_do_not(
-    data: Data, straight: Path, tmp_path: Path
-) -> None:
+def test_frozen_layers_do_not_change_and_the_others_do(tuned: Path) -> None:
     keras.utils.set_random_seed(1)
-    before = backbone(TOWER, "none")
-    model = keras.models.load_model(tune.model_file(straight, 2))
-    after = model.get_layer(f"{TOWER}_on_pixels").get_layer(TOWER)
-    for name, same in (("stem", True), ("block5_expand", True), ("top", False)):
-        given, expected = after.get_layer(name).kernel, before.get_layer(name).kernel
-        assert np.array_equal(given, expected) is same, name
+    before = backbone(TINY, "none")
+    model = keras.models.load_model(tune.model_file(tuned, 2))
+    after = model.get_layer(f"{TINY}_on_pixels").get_layer(TINY)
+    for name, unchanged in (("stem", True), ("depthwise", False), ("top", False)):
+        actual, expected = after.get_layer(name).kernel, before.get_layer(name).kernel
+        assert np.array_equal(actual, expected) is unchanged, name
 
 
-def test_a_teacher_that_knows_other_labels(data: Data, straight: Path) -> None:
+def test_a_teacher_with_other_labels_or_size_is_an_error(data: Data, tuned: Path) -> None:
     labels = data.labels
-    assert tune.load_teacher(straight, labels, 48).output_shape == (None, 14)
+    assert tune.load_teacher(tuned, labels, 48).output_shape == (None, 5)
     for bad_labels, size in ((labels[::-1], 48), (labels, 96)):
         with pytest.raises(DataError, match="other labels or another --image-size"):
-            tune.load_teacher(straight, bad_labels, size)
+            tune.load_teacher(tuned, bad_labels, size)
 
 
-def test_learning_from_a_teacher(data: Data, straight: Path, tmp_path: Path) -> None:
-    tune.tune(flags(data, tmp_path, 1, teacher=straight))
+def test_tuning_with_a_teacher_in_bfloat16(data: Data, tuned: Path, tmp_path: Path) -> None:
+    tune.tune(flags(data, tmp_path, 1, teacher=tuned, precision="bfloat16"))
     row = next(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
     assert 0 <= float(row["val_accuracy"]) <= 1
+    model = keras.models.load_model(tune.model_file(tmp_path, 1))
+    top = model.get_layer(f"{TINY}_on_pixels").get_layer(TINY).get_layer("top")
+    assert (top.compute_dtype, top.kernel.dtype) == ("bfloat16", "float32")
+    assert all(np.isfinite(weight).all() for weight in weights(tmp_path))
