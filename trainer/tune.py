@@ -99,6 +99,7 @@ def tune(flags: argparse.Namespace) -> None:
         model = build_model(flags, images + outliers, labels, steps)
     validation_batch = load_all(validation, labels, flags.image_size) if validation else None
     for epoch in range(first, flags.epochs):
+        seed_dropout(model, flags.seed, epoch * steps)
         model.fit(
             AugmentedImages(
                 images + outliers,
@@ -110,6 +111,7 @@ def tune(flags: argparse.Namespace) -> None:
                 (flags.seed, epoch),
                 teacher,
             ),
+            shuffle=False,  # Keras would use Python's generator, whose state is not saved
             initial_epoch=epoch,
             epochs=epoch + 1,
             validation_data=validation_batch,
@@ -178,6 +180,13 @@ def build_model(
         metrics=["accuracy"],
     )
     return model
+
+
+def seed_dropout(model: keras.Model, seed: int, steps: int) -> None:
+    """Set the dropout layers' random state after a number of steps; Keras does not save it."""
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.Dropout):
+            layer.seed_generator.state.assign([seed, steps])
 
 
 def load_all(
