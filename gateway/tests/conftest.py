@@ -18,6 +18,21 @@ from gateway import fetcher
 from gateway.app import create_app
 from gateway.config import Settings
 
+# The files that take longest: pytest-xdist starts them first, and waits for none at the end.
+SLOWEST = ["end_to_end", "run_local", "faults", "memory", "page", "contract", "openapi", "overload"]
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.option.loadscopereorder = False  # xdist keeps our order
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def rank(item: pytest.Item) -> int:
+        name = item.path.stem.removeprefix("test_")
+        return SLOWEST.index(name) if name in SLOWEST else len(SLOWEST)
+
+    items.sort(key=rank)
+
 
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:

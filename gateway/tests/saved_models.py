@@ -1,9 +1,14 @@
-"""Tiny SavedModels with predictable answers."""
+"""Tiny SavedModels with predictable answers.
+
+Those that the gateway's tests need lie in `models`, as importing TensorFlow takes longer than the
+tests; to write them again: python saved_models.py
+"""
 
 from pathlib import Path
 
 import tensorflow as tf  # type: ignore[import-untyped]
 
+MODELS = Path(__file__).parent / "models"
 SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
 
 
@@ -53,3 +58,8 @@ def write_plain_keras_model(folder: Path) -> Path:
     dense.set_weights([8.0 * tf.eye(3).numpy(), tf.zeros(3).numpy()])  # the strongest colour wins
     model.export(str(folder / "1"), verbose=False)
     return folder
+
+
+if __name__ == "__main__":
+    write_sports_model(MODELS / "sports")
+    write_plain_keras_model(MODELS / "keras")

@@ -3,6 +3,7 @@
 import contextlib
 import os
 import shutil
+import subprocess
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
@@ -25,32 +26,51 @@ pytestmark = [
     pytest.mark.timeout(300),
 ]
 
+MODELS = Path(__file__).parent / "models"
 RED, GREEN, BLUE = (encode(Image.new("RGB", (60, 40), c)) for c in ("red", "lime", "blue"))
 
 
-@contextlib.contextmanager
-def model_server(host: str, base_path: Path, model_name: str = "") -> Iterator[str]:
-    environ = {**os.environ, "MODEL_BASE_PATH": str(base_path), "MODEL_NAME": model_name}
-    command = run_local.server_command(environ, host)
-    with run_local.running(command, environ, GATEWAY.parent / "model/server"):
-        yield host
+class ModelServer:
+    """The embedded model server at a fixed address, with one model folder at a time."""
 
+    def __init__(self) -> None:
+        self.host = f"localhost:{run_local.free_port()}"
+        self._served: Path | None = None
+        self._running = contextlib.ExitStack()
+        self.process: subprocess.Popen[bytes] | None = None
 
-def free_host() -> str:
-    return f"localhost:{run_local.free_port()}"
+    def serve(self, folder: Path) -> None:
+        """Serve this folder, unless it is served already."""
+        if folder == self._served:
+            return
+        self.stop()
+        environ = {**os.environ, "MODEL_BASE_PATH": str(folder)}
+        command = run_local.server_command(environ, self.host)
+        running = run_local.running(command, environ, GATEWAY.parent / "model/server")
+        self.process = self._running.enter_context(running)
+        self._served = folder
+
+    def kill(self) -> None:
+        assert self.process
+        self.process.kill()
+        self.process.wait()
+        self._served = None
+
+    def stop(self) -> None:
+        self._running.close()
+        self._served = None
 
 
 @pytest.fixture(scope="module")
-def model_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from saved_models import write_sports_model  # imports TensorFlow
-
-    return write_sports_model(tmp_path_factory.mktemp("sports"))
+def model_server() -> Iterator[ModelServer]:
+    server = ModelServer()
+    yield server
+    server.stop()
 
 
 @pytest.fixture(scope="module")
-def host(model_folder: Path) -> Iterator[str]:
-    with model_server(free_host(), model_folder) as host:
-        yield host
+def sports_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return Path(shutil.copytree(MODELS / "sports", tmp_path_factory.mktemp("sports") / "model"))
 
 
 @pytest.fixture(scope="module")
@@ -62,14 +82,26 @@ def sources() -> Iterator[ImageServer]:
 
 
 @pytest.fixture(scope="module")
-def service(host: str, sources: ImageServer) -> Iterator[Service]:
+def running_gateway(
+    model_server: ModelServer, sources: ImageServer, sports_folder: Path
+) -> Iterator[Service]:
+    model_server.serve(sports_folder)
     settings: dict[str, Any] = {
         "GATEWAY_ALLOWED_PORTS": str(sources.port),
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
+        "GATEWAY_LABELS": "red,green,blue",  # for the plain Keras export
         "GATEWAY_MAX_IN_FLIGHT": "64",
     }
-    with gateway(host, workers=2, **settings) as service:
+    with gateway(model_server.host, workers=2, **settings) as service:
         yield service
+
+
+@pytest.fixture
+def service(running_gateway: Service, model_server: ModelServer, sports_folder: Path) -> Service:
+    """The gateway in front of our model."""
+    model_server.serve(sports_folder)
+    run_local.wait_until_ready(running_gateway.url, {})
+    return running_gateway
 
 
 def predict(service: Service, image: bytes, **parameters: str) -> requests.Response:
@@ -116,28 +148,28 @@ def test_the_heat_map_comes_from_the_explain_signature(service: Service) -> None
 
 
 def test_the_readiness_probe_names_an_unknown_model(
-    host: str, monkeypatch: pytest.MonkeyPatch
+    service: Service, model_server: ModelServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    with starting_gateway(host, GATEWAY_MODEL_NAME="x") as service:
+    with starting_gateway(model_server.host, GATEWAY_MODEL_NAME="x") as other:
 
         def detail() -> str:
             with contextlib.suppress(requests.ConnectionError):
-                return str(requests.get(f"{service.url}/readyz", timeout=60).json()["detail"])
+                return str(requests.get(f"{other.url}/readyz", timeout=60).json()["detail"])
             return ""
 
         wait_for(lambda: "no such model" in detail())
         monkeypatch.setattr(run_local, "START_SECONDS", 0)
         with pytest.raises(SystemExit, match=r"not ready within 0 s: .* no such model"):
-            run_local.wait_until_ready(service.url, {})
+            run_local.wait_until_ready(other.url, {})
 
 
 def test_a_new_version_is_loaded_under_load(
-    model_folder: Path, service: Service, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    service: Service, sports_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     with Load(service, RED) as load:
         load.wait_for_more()
-        shutil.copytree(model_folder / "1", tmp_path / "2")
-        (tmp_path / "2").rename(model_folder / "2")
+        shutil.copytree(sports_folder / "1", tmp_path / "2")
+        (tmp_path / "2").rename(sports_folder / "2")
         wait_for(lambda: full_answer(service)["model"]["version"] == "2", 120)
         load.wait_for_more()
     with capsys.disabled():
@@ -146,29 +178,16 @@ def test_a_new_version_is_loaded_under_load(
 
 
 def test_the_model_server_is_killed_and_a_plain_keras_export_takes_its_place(
-    model_folder: Path, tmp_path: Path
+    service: Service, model_server: ModelServer
 ) -> None:
-    from saved_models import write_plain_keras_model
-
-    write_plain_keras_model(tmp_path)
-    host = free_host()
-    environ = {**os.environ, "MODEL_BASE_PATH": str(model_folder), "MODEL_NAME": "m"}
-    command = run_local.server_command(environ, host)
-    server = run_local.running(command, environ, GATEWAY.parent / "model/server")
-    with contextlib.ExitStack() as stack:
-        process = stack.enter_context(server)
-        service = stack.enter_context(
-            gateway(host, GATEWAY_MODEL_NAME="m", GATEWAY_LABELS="red,green,blue")
-        )
-        assert predict(service, RED).json() == "cricket"
-        process.kill()
-        process.wait()
-        answer = predict(service, RED)
-        assert (answer.status_code, answer.json()["title"]) == (503, "Model unavailable")
-        stack.enter_context(model_server(host, tmp_path, "m"))
-        run_local.wait_until_ready(service.url, {})
-        images = (RED, GREEN, BLUE)
-        assert [predict(service, image).json() for image in images] == ["red", "green", "blue"]
-        answer = predict(service, GREEN, show_probability="true")
-        assert list(answer.json()) == ["red", "green", "blue"]
-        assert sum(answer.json().values()) == pytest.approx(1, abs=1e-4)
+    assert predict(service, RED).json() == "cricket"
+    model_server.kill()
+    answer = predict(service, RED)
+    assert (answer.status_code, answer.json()["title"]) == (503, "Model unavailable")
+    model_server.serve(MODELS / "keras")
+    run_local.wait_until_ready(service.url, {})
+    images = (RED, GREEN, BLUE) * 2  # for both workers
+    assert [predict(service, image).json() for image in images] == ["red", "green", "blue"] * 2
+    answer = predict(service, GREEN, show_probability="true")
+    assert list(answer.json()) == ["red", "green", "blue"]
+    assert sum(answer.json().values()) == pytest.approx(1, abs=1e-4)

@@ -7,7 +7,6 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Mapping
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -26,14 +25,12 @@ pytestmark = pytest.mark.timeout(2 * SECONDS)
 class Run:
     """`make run` in a process of its own; `lines` holds what it has printed."""
 
-    def __init__(
-        self, environ: Mapping[str, str] = os.environ, *command: str, **variables: str
-    ) -> None:
+    def __init__(self, *command: str, **variables: str) -> None:
         self.url = f"http://localhost:{variables['PORT']}"
         self.lines: list[str] = []
         self.process = subprocess.Popen(
             [sys.executable, *(command or [str(SCRIPT)])],
-            env={**environ, **variables},
+            env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
@@ -103,23 +100,21 @@ def port() -> str:
 
 
 @pytest.mark.skipif(find_spec("model_server") is None, reason="needs the embedded model server")
-def test_it_answers_serves_and_leaves_nothing_behind(tmp_path: Path, port: str) -> None:
-    from saved_models import write_sports_model  # imports TensorFlow
-
-    folder = str(write_sports_model(tmp_path))
+def test_it_answers_serves_and_leaves_nothing_behind(port: str) -> None:
+    folder = str(Path(__file__).parent / "models/sports")
     with Run(PORT=port, MODEL_BASE_PATH=folder, MODEL_NAME="other") as run:
         run.wait_for("Ctrl-C stops")
         assert 'soccer.jpg shows: "' in "".join(run.lines)
         assert requests.get(f"{run.url}/ping", timeout=60).text == "pong"
         started = descendants(run.process.pid)
-        assert len(started) >= 4  # model server, gunicorn, two workers
+        assert len(started) >= 4  # the model server, gunicorn, two workers
         run.process.send_signal(signal.SIGINT)
         assert "Traceback" not in run.finish()
         assert run.process.returncode == 0
     assert not started & set(processes())
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_the_gateway_of_a_running_model_server(
     serving: FakeServing, port: str, number: signal.Signals
 ) -> None:
@@ -140,7 +135,7 @@ import os, signal
 signal.signal(signal.SIGINT, signal.SIG_IGN)
 os.execv({sys.executable!r}, [{sys.executable!r}, {str(SCRIPT)!r}])
 """
-    with Run(os.environ, "-c", code, PORT=port, TF_SERVING_HOST=serving.host) as run:
+    with Run("-c", code, PORT=port, TF_SERVING_HOST=serving.host, WEB_CONCURRENCY="1") as run:
         run.wait_for("Ctrl-C stops")
         run.process.send_signal(signal.SIGINT)
         run.finish()
@@ -151,7 +146,7 @@ def test_a_signal_during_the_start_stops_it(port: str) -> None:
     """The model server never answers, so that it waits for it when the signal comes."""
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
-        with Run(PORT=port, TF_SERVING_HOST=host) as run:
+        with Run(PORT=port, TF_SERVING_HOST=host, WEB_CONCURRENCY="1") as run:
             run.wait_for("Listening at")
             wait_for(lambda: answers(f"{run.url}/healthz"))
             started = descendants(run.process.pid)
