@@ -18,6 +18,8 @@ from gateway import fetcher
 from gateway.app import create_app
 from gateway.config import Settings
 
+pytest.register_assert_rewrite("api.checks", "attacks.checks", "gateway_testing.waiting")
+
 # The files that take longest: pytest-xdist starts them first, and waits for none at the end.
 SLOWEST = ["end_to_end", "run_local", "faults", "memory", "page", "contract", "openapi", "overload"]
 

@@ -41,9 +41,9 @@ def test_hits_and_misses_of_the_cache_are_counted(
     new_client: Callable[..., FlaskClient], client: FlaskClient, jpeg: bytes
 ) -> None:
     with_cache = new_client(cache_entries=10)
-    for asked in (with_cache, client):
+    for each in (with_cache, client):
         for _ in range(3):
-            asked.post("/predict", data=jpeg, content_type="image/jpeg")
+            each.post("/predict", data=jpeg, content_type="image/jpeg")
     found = scrape(with_cache)
     assert found['gateway_cache_total{result="miss"}'] == 1
     assert found['gateway_cache_total{result="hit"}'] == 2

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from gateway_testing import fake_serving
 from gateway_testing.fake_serving import (
     SPORTS,
     FakeServing,
@@ -156,6 +157,20 @@ def test_an_unusable_answer_is_a_failure_of_the_model(
         predict(client, LARGE_IMAGE)
     serving.outputs = None
     assert predict(client, LARGE_IMAGE).label == "cricket"
+
+
+def test_an_answer_of_another_size_than_it_declares_is_a_failure_of_the_model(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def shortened(values: np.ndarray) -> tf.TensorProto:
+        proto = original(values)
+        del proto.float_val[1:]
+        return proto
+
+    original = fake_serving.tensor
+    monkeypatch.setattr(fake_serving, "tensor", shortened)
+    with pytest.raises(ModelFailed, match="does not have the shape that it declares"):
+        predict(new_client(), LARGE_IMAGE)
 
 
 @pytest.mark.parametrize(

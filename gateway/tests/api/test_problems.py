@@ -1,5 +1,6 @@
 """What the caller is told when something fails."""
 
+import io
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -37,6 +38,19 @@ def test_an_uploaded_image_over_the_limit_is_refused(client: FlaskClient, post: 
     form += bytes(1_000_001) + b"\r\n--x--\r\n"
     response = client.post("/predict", data=form, content_type="multipart/form-data; boundary=x")
     check_problem(response, 413, "Image too large")
+
+
+def test_a_body_that_breaks_off_is_refused(client: FlaskClient) -> None:
+    class Broken(io.RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, _: object) -> int:
+            raise ValueError("the server's own error")
+
+    broken = {"wsgi.input": Broken(), "CONTENT_LENGTH": "1000"}
+    response = client.post("/predict", content_type="image/jpeg", environ_overrides=broken)
+    check_problem(response, 400, "Invalid request")
 
 
 def test_too_many_pixels_are_refused(post: Post) -> None:

@@ -1,9 +1,13 @@
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+
 import certifi
+import gateway_testing.image_server as behaviour
 import pytest
 from gateway_testing.image_server import ImageServer, redirect
 
 from fetching.conftest import Download
-from gateway.errors import SourceFailed, SourceRefused
+from gateway.errors import SourceFailed, SourceRefused, SourceTimeout
 
 AUTHORITIES = certifi.where()
 
@@ -43,3 +47,15 @@ def test_a_redirect_from_https_to_http_is_refused(
             tls_image_server.url("/down", host="images.example"),
             allowed_ports=(80, tls_image_server.port),
         )
+
+
+@pytest.mark.parametrize("slow", [behaviour.drip, behaviour.drip_chunks, behaviour.drip_headers])
+def test_a_source_that_sends_byte_by_byte_times_out(
+    download: Download,
+    tls_image_server: ImageServer,
+    slow: Callable[[BaseHTTPRequestHandler], None],
+) -> None:
+    tls_image_server.routes["/slow"] = slow
+    url = tls_image_server.url("/slow", host="images.example")
+    with pytest.raises(SourceTimeout):
+        download(url, fetch_timeout=0.5, allowed_ports=(tls_image_server.port,))
