@@ -14,6 +14,7 @@ from typing import BinaryIO
 import requests
 import run_local
 
+from gateway_testing.ports import free_port
 from gateway_testing.waiting import wait_for
 
 GATEWAY = Path(run_local.__file__).parent
@@ -49,7 +50,7 @@ def starting_gateway(
     host: str, workers: int = 1, output: BinaryIO | None = None, **settings: str
 ) -> Iterator[Service]:
     """Run the gateway as `gateway` does, without waiting."""
-    port = run_local.free_port()
+    port = free_port()
     own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
     command = [run_local.tool("gateway", "gunicorn")]
     environ = {**run_local.GLIBC, **os.environ, **own, **settings}

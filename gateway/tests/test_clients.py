@@ -7,8 +7,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-import run_local
 from flask.testing import FlaskClient
+from gateway_testing.ports import free_port
 from gateway_testing.waiting import wait_for
 from werkzeug.test import TestResponse
 
@@ -140,7 +140,7 @@ def test_an_unknown_storage_stops_the_start(new_client: NewClient) -> None:
 def redis() -> Iterator[str]:
     if not shutil.which("redis-server"):
         pytest.skip("needs redis-server")
-    port = run_local.free_port()
+    port = free_port()
     command = ["redis-server", "--port", str(port), "--save", ""]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
@@ -163,6 +163,6 @@ def test_redis_counts_for_all_workers(new_client: NewClient, jpeg: bytes, redis:
 def test_requests_are_admitted_while_redis_is_unreachable(
     new_client: NewClient, jpeg: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
-    nowhere = f"redis://localhost:{run_local.free_port()}"
+    nowhere = f"redis://localhost:{free_port()}"
     assert post(new_client(**LIMIT, rate_limit_storage=nowhere), jpeg).json == "cricket"
     assert "storage is unreachable" in caplog.text

@@ -17,9 +17,12 @@ from google.protobuf.wrappers_pb2 import Int64Value
 from gateway import model_client
 from gateway import tf_serving_pb2 as ours
 
-pytestmark = pytest.mark.skipif(
-    find_spec("tensorflow_serving") is None, reason="needs the official tensorflow-serving-api"
-)
+pytestmark = [
+    pytest.mark.skipif(
+        find_spec("tensorflow_serving") is None, reason="needs the official tensorflow-serving-api"
+    ),
+    pytest.mark.timeout(400),  # of which the first test imports TensorFlow
+]
 
 SPEC = ours.ModelSpec(name="m", version=Int64Value(value=2**40), signature_name="explain")
 IMAGES = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)

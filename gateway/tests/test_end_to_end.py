@@ -15,6 +15,7 @@ import requests
 import run_local
 from gateway_testing.drawings import encode
 from gateway_testing.image_server import ImageServer
+from gateway_testing.ports import free_port
 from gateway_testing.service import GATEWAY, Load, Service, gateway, starting_gateway
 from gateway_testing.waiting import wait_for
 from PIL import Image
@@ -34,7 +35,7 @@ class ModelServer:
     """The embedded model server at a fixed address, with one model folder at a time."""
 
     def __init__(self) -> None:
-        self.host = f"localhost:{run_local.free_port()}"
+        self.host = f"localhost:{free_port()}"
         self._served: Path | None = None
         self._running = contextlib.ExitStack()
         self.process: subprocess.Popen[bytes] | None = None

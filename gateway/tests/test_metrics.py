@@ -11,7 +11,8 @@ from flask.testing import FlaskClient
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer
 from gateway_testing.metrics import parse
-from run_local import free_port, wait_until_ready
+from gateway_testing.ports import free_port
+from run_local import wait_until_ready
 
 GATEWAY = Path(__file__).parents[1]
 

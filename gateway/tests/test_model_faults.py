@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 import requests
-import run_local
+from gateway_testing.ports import free_port
 from gateway_testing.service import Service, gateway, predict
 from gateway_testing.waiting import wait_for
 
@@ -25,7 +25,7 @@ class ModelProcess:
     """A model server that can be killed and frozen."""
 
     def __init__(self) -> None:
-        self.host = f"127.0.0.1:{run_local.free_port()}"
+        self.host = f"127.0.0.1:{free_port()}"
         self.start()
 
     def start(self) -> None:

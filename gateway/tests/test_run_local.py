@@ -14,6 +14,7 @@ import pytest
 import requests
 import run_local
 from gateway_testing.fake_serving import FakeServing
+from gateway_testing.ports import free_port
 from gateway_testing.waiting import wait_for
 
 SCRIPT = Path(run_local.__file__)
@@ -96,7 +97,7 @@ def answers(url: str) -> bool:
 
 @pytest.fixture
 def port() -> str:
-    return str(run_local.free_port())
+    return str(free_port())
 
 
 @pytest.mark.skipif(find_spec("model_server") is None, reason="needs the embedded model server")

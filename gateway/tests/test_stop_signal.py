@@ -10,6 +10,7 @@ from pathlib import Path
 
 import run_local
 from gateway_testing.fake_serving import FakeServing
+from gateway_testing.ports import free_port
 
 FOLDER = Path(run_local.__file__).parent
 
@@ -103,6 +104,6 @@ def test_signals_at_random_moments_are_seen() -> None:
 def test_make_run_stops_when_the_signal_comes_in_a_finalizer(serving: FakeServing) -> None:
     import os
 
-    port = str(run_local.free_port())
+    port = str(free_port())
     ended = run(MAKE_RUN, **{**os.environ, "PORT": port, "TF_SERVING_HOST": serving.host})
     assert ended.returncode == 0, ended.stderr

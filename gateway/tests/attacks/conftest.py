@@ -23,21 +23,37 @@ def name_server() -> Iterator[NameServer]:
 
 
 @pytest.fixture
-def outside(jpeg: bytes) -> Iterator[ImageServer]:
-    server = ImageServer(address=PUBLIC)
-    server.routes["/image.jpg"] = jpeg
-    yield server
-    server.stop()
+def servers() -> Iterator[tuple[ImageServer, ImageServer]]:
+    """Two servers at the same port: one of the simulated public network, one of loopback."""
+    public, private = _bind_both()
+    yield public, private
+    public.stop()
+    private.stop()
+
+
+def _bind_both() -> tuple[ImageServer, ImageServer]:
+    while True:
+        public = ImageServer(address=PUBLIC)
+        try:
+            return public, ImageServer(address="127.0.0.1", port=public.port)
+        except OSError:  # something else has the port on loopback
+            public.stop()
 
 
 @pytest.fixture
-def inside(outside: ImageServer) -> Iterator[ImageServer]:
-    """A private server at the same port, which must not receive any request."""
-    server = ImageServer(address="127.0.0.1", port=outside.port)
-    server.routes["/"] = SECRET
-    yield server
-    server.stop()
-    assert not server.requests
+def outside(servers: tuple[ImageServer, ImageServer], jpeg: bytes) -> ImageServer:
+    public, _ = servers
+    public.routes["/image.jpg"] = jpeg
+    return public
+
+
+@pytest.fixture
+def inside(servers: tuple[ImageServer, ImageServer]) -> Iterator[ImageServer]:
+    """The private server, which must not receive any request."""
+    _, private = servers
+    private.routes["/"] = SECRET
+    yield private
+    assert not private.requests
 
 
 @pytest.fixture
