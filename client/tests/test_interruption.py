@@ -18,7 +18,7 @@ from sports.__main__ import ALL_CLASSIFIED, INTERRUPTED
 from stub_service import StubService, run
 
 IMAGES, ANSWERED = 30, 12
-SECONDS = 50  # to wait for a process at most
+SECONDS = 120  # to wait for a process at most
 
 
 @pytest.fixture
@@ -30,6 +30,14 @@ def folder(tmp_path: Path, jpeg: bytes) -> Path:
         path.write_bytes(jpeg)
     (folder / "notes.txt").write_text("not an image")
     return folder
+
+
+@pytest.fixture(autouse=True)
+def default_ctrl_c() -> Iterator[None]:
+    """Without this the command would ignore SIGINT when the tests run as a background job."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
 
 
 @contextmanager
