@@ -90,8 +90,15 @@ def test_slow_clients_occupy_no_thread(service: Service, jpeg: bytes, sent: byte
 
 
 def test_large_bodies_that_never_come_time_out(service: Service, jpeg: bytes) -> None:
-    with connections(service, SLOTS, HEAD + b"Content-Length: 5000000\r\n\r\n" + bytes(70_000)):
-        wait_for(lambda: predict(service, jpeg).status_code == 429)
+    incomplete = HEAD + b"Content-Length: 5000000\r\n\r\n" + bytes(70_000)
+    with contextlib.ExitStack() as clients:
+
+        def is_refused() -> bool:
+            """Whether there is no free slot, after one more incomplete body."""
+            clients.enter_context(connections(service, 1, incomplete))
+            return predict(service, jpeg).status_code == 429
+
+        wait_for(is_refused)
         assert requests.get(f"{service.url}/healthz", timeout=60).status_code == 200
         wait_for(lambda: is_answered(service, jpeg))
 
