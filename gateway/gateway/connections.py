@@ -75,7 +75,7 @@ class SourceConnection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         started = time.monotonic()
         connection = DeadlineSocket(fileno=super()._new_conn().detach())
-        timeout = self.timeout or 0.0  # `_send` always sets one
+        timeout = self.timeout or 0.0  # open_response always sets one
         connection.settimeout(max(0.001, timeout - (time.monotonic() - started)))
         return connection
 
