@@ -2,6 +2,7 @@
 # make test   set up what is missing, run all tests
 # make bench  measure the service and its peers (SECTIONS="peers growth ..." for some)
 # make setup  set up the environment of training and development
+# make sbom   write what is inside the images and the environment of `make run`, as CycloneDX
 #
 # Settings are make variables or environment variables:
 #   make run PORT=8080 MODEL_NAME=other MODEL_BASE_PATH=models/other GATEWAY_LABELS=a,b,c
@@ -23,10 +24,10 @@ WORKERS := 2
 COVERED := gateway client
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench setup lint format lock proto clean
+.PHONY: help run test bench setup sbom lint format lock proto clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -7
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -8
 
 run: $(VENV)/gateway/ready $(VENV)/server/ready
 	@exec $(VENV)/gateway/bin/python gateway/run_local.py
@@ -93,6 +94,9 @@ lock: $(VENV)/uv/ready
 	$(LOCK) $(PACKAGES:%=%/pyproject.toml) .ci/requirements.in --output-file .ci/requirements.lock
 	@set -e; for package in $(PACKAGES); do $(LOCK) --constraint .ci/requirements.lock \
 	    $$package/pyproject.toml --output-file $$package/requirements.lock; done
+
+sbom: $(VENV)/dev/ready
+	$(DEV)/python .ci/sbom.py sbom
 
 proto: $(VENV)/dev/ready
 	cd gateway && $(DEV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \

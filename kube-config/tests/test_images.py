@@ -4,6 +4,9 @@ The substitute for python:3.13-slim-trixie is a Debian trixie with its own Pytho
 tensorflow/serving has a program that prints how the server would be started.
 """
 
+import importlib.metadata
+import json
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,6 +17,7 @@ from gateway_testing.fake_serving import FakeServing
 from image_store import BASE, Image, Store, gateway_image, image_store
 from machine import ROOT, need, need_root, output
 from manifests import rendered
+from packaging.utils import canonicalize_name
 
 MEGABYTE = 1_000_000
 MAX_ADDED = 170 * MEGABYTE
@@ -62,6 +66,17 @@ def test_the_gateway_image_contains_only_the_gateway(root: Path) -> None:
     packages = {path.name for path in root.glob("venv/lib/python3*/site-packages/*")}
     assert {"flask", "grpc", "gunicorn", "numpy"} <= packages
     assert not {"tensorflow", "pip", "pytest"} & packages
+
+
+def test_the_sbom_lists_what_the_gateway_image_installs(root: Path, tmp_path: Path) -> None:
+    output(sys.executable, ROOT / ".ci/sbom.py", tmp_path)
+    document = json.loads((tmp_path / "sports-gateway.cdx.json").read_text())
+    libraries = [each for each in document["components"] if each["type"] == "library"]
+    folders = map(str, root.glob("venv/lib/python3*/site-packages"))
+    installed = importlib.metadata.distributions(path=list(folders))
+    assert {(each["name"], each["version"]) for each in libraries} == {
+        (canonicalize_name(each.name), each.version) for each in installed
+    }
 
 
 def test_the_gateway_image_answers(root: Path, gateway: Image) -> None:
