@@ -8,6 +8,7 @@ from ipaddress import ip_address
 from dnslib import AAAA, QTYPE, RCODE, RR, A, DNSRecord
 
 Answer = list[str] | bytes | None  # addresses; a packet to send unchanged; no answer
+Packet = Callable[[DNSRecord], bytes]  # from the query to the packet that answers it
 
 
 class NameServer:
@@ -15,6 +16,7 @@ class NameServer:
 
     def __init__(self) -> None:
         self.names: dict[str, Answer | Callable[[int], Answer]] = {}
+        self.packets: dict[str, Packet] = {}  # for names that no well-formed answer is wanted for
         self.queries: list[tuple[str, str]] = []  # name and record type
         server = self
 
@@ -33,6 +35,8 @@ class NameServer:
         name, kind = str(question.q.qname).rstrip(".").lower(), QTYPE[question.q.qtype]
         times = self.queries.count((name, kind))
         self.queries.append((name, kind))
+        if name in self.packets:
+            return self.packets[name](question)
         answer = self.names.get(name, [])
         if callable(answer):
             answer = answer(times)
