@@ -9,15 +9,13 @@ from typing import Any
 import grpc
 import numpy as np
 
-from gateway import tf_serving_pb2 as tf
 from gateway.config import Settings
 from gateway.errors import GatewayError, ModelFailed, ModelTimeout, ModelUnavailable
 from gateway.images import scale
 from gateway.signatures import EXPLAIN, SERVING_DEFAULT, Prediction, Signature
+from tf_serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+from tf_serving import api_pb2 as tf
 
-PREDICT = "/tensorflow.serving.PredictionService/Predict"
-GET_MODEL_METADATA = "/tensorflow.serving.PredictionService/GetModelMetadata"
-GET_MODEL_STATUS = "/tensorflow.serving.ModelService/GetModelStatus"
 VERSION_SECONDS = 5.0  # how often to read the signature of a server that does not name the version
 
 ERRORS: dict[grpc.StatusCode, tuple[type[GatewayError], str]] = {

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gateway import tf_serving_pb2 as tf
 from gateway.errors import ModelFailed
+from tf_serving import api_pb2 as tf
 
 SERVING_DEFAULT, EXPLAIN = "serving_default", "explain"
 PROBABILITIES, LABELS, IN_DOMAIN, HEATMAPS = "probabilities", "labels", "in_domain", "heatmaps"

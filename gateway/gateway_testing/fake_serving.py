@@ -16,8 +16,8 @@ import numpy as np
 from google.protobuf import any_pb2
 from google.protobuf.wrappers_pb2 import Int64Value
 
-from gateway import tf_serving_pb2 as tf
-from gateway.model_client import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+from tf_serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+from tf_serving import api_pb2 as tf
 
 Outputs = dict[str, np.ndarray]
 SPORTS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")

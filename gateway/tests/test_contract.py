@@ -5,6 +5,7 @@ The official package brings TensorFlow, so it is imported by the first test that
 
 from importlib import import_module
 from importlib.util import find_spec
+from operator import attrgetter
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,8 @@ from google.protobuf import any_pb2
 from google.protobuf.message import Message
 from google.protobuf.wrappers_pb2 import Int64Value
 
-from gateway import model_client
-from gateway import tf_serving_pb2 as ours
+from tf_serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
+from tf_serving import api_pb2 as ours
 
 pytestmark = [
     pytest.mark.skipif(
@@ -27,6 +28,16 @@ pytestmark = [
 SPEC = ours.ModelSpec(name="m", version=Int64Value(value=2**40), signature_name="explain")
 IMAGES = np.arange(2 * 3 * 4 * 3, dtype=np.uint8).reshape(2, 3, 4, 3)
 FLOATS = IMAGES / np.float32(3)
+LABEL_SPEC = ours.ModelSpec(name="m", version_label="stable")
+VALUES = ours.TensorProto(
+    double_val=[0.1],
+    int_val=[-1, 255],
+    int64_val=[-(2**40)],
+    bool_val=[True],
+    half_val=[0x3C00],
+    uint32_val=[2**32 - 1],
+    uint64_val=[2**64 - 1],
+)
 # Where each of our messages is defined officially.
 MODULES = {
     "TensorShapeProto": "tensorflow.core.framework.tensor_shape_pb2",
@@ -40,8 +51,12 @@ MODULES = {
     "GetModelMetadataRequest": "tensorflow_serving.apis.get_model_metadata_pb2",
     "GetModelMetadataResponse": "tensorflow_serving.apis.get_model_metadata_pb2",
     "GetModelStatusRequest": "tensorflow_serving.apis.get_model_status_pb2",
+    "StatusProto": "tensorflow_serving.apis.status_pb2",
     "ModelVersionStatus": "tensorflow_serving.apis.get_model_status_pb2",
     "GetModelStatusResponse": "tensorflow_serving.apis.get_model_status_pb2",
+    "MetaGraphDef": "tensorflow.core.protobuf.meta_graph_pb2",
+    "PredictLog": "tensorflow_serving.apis.prediction_log_pb2",
+    "PredictionLog": "tensorflow_serving.apis.prediction_log_pb2",
 }
 
 
@@ -69,9 +84,12 @@ def metadata(signatures: dict[str, ours.SignatureDef]) -> ours.GetModelMetadataR
 
 
 STATES = ours.ModelVersionStatus.State.keys()
+STATUS = ours.StatusProto(error_code=ours.UNIMPLEMENTED, error_message="no such operation")
 MESSAGES: list[Message] = [
     ours.PredictRequest(model_spec=SPEC, inputs={"images": our_tensor(IMAGES)}),
     ours.PredictRequest(model_spec=SPEC, inputs={"x": our_tensor(FLOATS)}),
+    ours.PredictRequest(model_spec=LABEL_SPEC, output_filter=["labels", "in_domain"]),
+    VALUES,
     ours.PredictResponse(
         model_spec=SPEC,
         outputs={
@@ -85,10 +103,15 @@ MESSAGES: list[Message] = [
     ours.GetModelStatusRequest(model_spec=SPEC),
     ours.GetModelStatusResponse(
         model_version_status=[
-            ours.ModelVersionStatus(version=number, state=state)
+            ours.ModelVersionStatus(version=number, state=state, status=STATUS)
             for number, state in enumerate(STATES)
         ]
     ),
+    ours.MetaGraphDef(
+        meta_info_def=ours.MetaGraphDef.MetaInfoDef(tags=["serve"]),
+        signature_def=sports_signatures(),
+    ),
+    ours.PredictionLog(predict_log=ours.PredictLog(request=ours.PredictRequest(model_spec=SPEC))),
 ]
 
 
@@ -109,14 +132,17 @@ def test_each_field_is_the_official_one(name: str) -> None:
         assert field.is_repeated == theirs.is_repeated
 
 
-def test_each_data_type_has_the_official_number() -> None:
-    official_types = import_module("tensorflow.core.framework.types_pb2").DataType
-    assert set(ours.DataType.items()) <= set(official_types.items())
-
-
-def test_each_state_of_a_version_has_the_official_number() -> None:
-    official_states = official("ModelVersionStatus").State
-    assert set(ours.ModelVersionStatus.State.items()) <= set(official_states.items())
+@pytest.mark.parametrize(
+    ("enum", "module", "name"),
+    [
+        (ours.DataType, "tensorflow.core.framework.types_pb2", "DataType"),
+        (ours.Code, "tensorflow.core.protobuf.error_codes_pb2", "Code"),
+        (ours.ModelVersionStatus.State, MODULES["ModelVersionStatus"], "ModelVersionStatus.State"),
+    ],
+)
+def test_each_value_of_an_enum_has_the_official_number(enum: Any, module: str, name: str) -> None:
+    theirs = attrgetter(name)(import_module(module))
+    assert set(enum.items()) <= set(theirs.items())
 
 
 @pytest.mark.parametrize("values", [IMAGES, FLOATS], ids=["uint8", "float32"])
@@ -128,9 +154,9 @@ def test_tensorflow_reads_our_tensors(values: np.ndarray) -> None:
 @pytest.mark.parametrize(
     ("method", "module"),
     [
-        (model_client.PREDICT, "prediction_service_pb2"),
-        (model_client.GET_MODEL_METADATA, "prediction_service_pb2"),
-        (model_client.GET_MODEL_STATUS, "model_service_pb2"),
+        (PREDICT, "prediction_service_pb2"),
+        (GET_MODEL_METADATA, "prediction_service_pb2"),
+        (GET_MODEL_STATUS, "model_service_pb2"),
     ],
 )
 def test_each_method_exists_officially(method: str, module: str) -> None:

@@ -9,11 +9,11 @@ from gateway_testing import fake_serving
 from gateway_testing.fake_serving import SPORTS, FakeServing, sports_signatures
 
 from gateway import model_client
-from gateway import tf_serving_pb2 as tf
 from gateway.config import Settings
 from gateway.errors import GatewayError, ModelFailed, ModelTimeout, ModelUnavailable
 from gateway.model_client import ModelClient
 from gateway.signatures import Prediction
+from tf_serving import api_pb2 as tf
 
 IMAGES = np.arange(2 * 299 * 299 * 3, dtype=np.uint32).astype(np.uint8).reshape(2, 299, 299, 3)
 Predict = Callable[..., list[Prediction]]

@@ -17,11 +17,11 @@ from gateway_testing.fake_serving import (
     sports_outputs,
 )
 
-from gateway import tf_serving_pb2 as tf
 from gateway.config import Settings
 from gateway.errors import ModelFailed
 from gateway.model_client import ModelClient
 from gateway.signatures import IN_DOMAIN_BOUNDARY, Prediction
+from tf_serving import api_pb2 as tf
 
 IMAGE = np.zeros((1, 32, 32, 3), np.uint8)
 LARGE_IMAGE = np.zeros((1, 299, 299, 3), np.uint8)

@@ -10,7 +10,7 @@ import sys
 import grpc
 from gateway_testing.fake_serving import FakeServing
 
-from gateway import tf_serving_pb2 as tf
+from tf_serving import api_pb2 as tf
 
 DELAY = 0.2  # seconds, so that requests are in flight when the pod is killed
 

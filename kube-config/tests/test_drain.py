@@ -14,7 +14,7 @@ from gateway_testing.service import gateway, predict
 from gateway_testing.waiting import wait_for
 from manifests import rendered
 
-from gateway import tf_serving_pb2 as tf
+from tf_serving import api_pb2 as tf
 
 REQUESTS = 4
 

@@ -6,10 +6,10 @@ from gateway_testing.fake_serving import FakeServing, keras_signatures
 
 from api.checks import check_problem
 from api.conftest import Post
-from gateway import tf_serving_pb2 as tf
 from gateway import views
 from gateway.app import create_app
 from gateway.config import Settings
+from tf_serving import api_pb2 as tf
 
 
 @pytest.fixture(autouse=True)
