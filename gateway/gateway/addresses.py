@@ -1,11 +1,17 @@
 """Which addresses a stranger's URL may lead to, and DNS lookups with a deadline."""
 
 import ipaddress
+import socket
 import time
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from typing import Any
 
 from dns.exception import DNSException, Timeout
+from dns.inet import af_for_address
+from dns.message import Message
+from dns.nameserver import Do53Nameserver
+from dns.query import udp
 from dns.rdatatype import RdataType
 from dns.resolver import NXDOMAIN, NoAnswer, Resolver
 
@@ -49,6 +55,7 @@ SPECIAL_PURPOSE = tuple(
         "3fff::/20",
     )
 )
+MAX_ANSWER = 1232  # bytes that fit into one packet on any network (dnsflagday.net, 2020)
 ISATAP = (0x00005EFE, 0x02005EFE)  # RFC 5214: these 32 bits, then an IPv4 address
 
 
@@ -86,7 +93,10 @@ def resolve(
         pass
     if host.lower().rstrip(".").rpartition(".")[2] == "localhost":  # RFC 6761, 6.3
         return [LOOPBACK]
-    resolver = _resolver(nameserver)
+    resolver = Resolver(configure=nameserver is None)
+    servers = [nameserver] if nameserver else [(str(s), 53) for s in resolver.nameservers]
+    resolver.nameservers = [SmallAnswers(*server) for server in servers]
+    resolver.use_edns(payload=MAX_ANSWER)
     with ThreadPoolExecutor(2, thread_name_prefix="lookup") as lookups:  # both are waited for
         query = partial(_query_dns, resolver, host, deadline=deadline)
         answers = list(lookups.map(query, (RdataType.A, RdataType.AAAA)))
@@ -97,12 +107,30 @@ def resolve(
     return addresses
 
 
-def _resolver(nameserver: tuple[str, int] | None) -> Resolver:
-    resolver = Resolver(configure=nameserver is None)
-    if nameserver is not None:
-        address, resolver.port = nameserver
-        resolver.nameservers = [address]
-    return resolver
+class SmallPackets(socket.socket):
+    def recvfrom(self, *_: int) -> tuple[bytes, Any]:
+        return super().recvfrom(MAX_ANSWER)
+
+
+class SmallAnswers(Do53Nameserver):
+    """A name server of whose answer one packet counts.
+
+    Parsing takes as long as the number of records times the length of their names: a second of
+    processor time for the 64 kB that are allowed.
+    """
+
+    def query(self, request: Message, timeout: float, *_: object, **__: object) -> Message:
+        with SmallPackets(af_for_address(self.address), socket.SOCK_DGRAM) as packets:
+            packets.setblocking(False)
+            return udp(
+                request,
+                self.address,
+                timeout,
+                self.port,
+                ignore_unexpected=True,
+                ignore_errors=True,
+                sock=packets,
+            )
 
 
 def _query_dns(
