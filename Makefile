@@ -7,7 +7,6 @@
 # Settings are make variables or environment variables:
 #   make run PORT=8080 MODEL_NAME=other MODEL_BASE_PATH=models/other GATEWAY_LABELS=a,b,c
 
-PYTHON ?= python3
 VENV := .venv
 DEV := $(CURDIR)/$(VENV)/dev/bin
 UV := $(CURDIR)/$(VENV)/uv/bin/uv
@@ -29,8 +28,8 @@ COVERED := gateway client
 help:
 	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -8
 
-run: $(VENV)/gateway/ready $(VENV)/server/ready
-	@exec $(VENV)/gateway/bin/python gateway/run_local.py
+run: $(VENV)/run/ready
+	@exec $(VENV)/run/bin/python gateway/run_local.py
 
 test: $(VENV)/dev/ready
 	@set -e; $(foreach package,$(TESTED),echo "== $(package)"; cd $(CURDIR)/$(package); \
@@ -51,32 +50,22 @@ format: $(VENV)/dev/ready
 	$(DEV)/ruff check --fix --config .ci/ruff.toml .
 	$(DEV)/ruff format --config .ci/ruff.toml .
 
-# An environment is synchronized when one of its lock files changes.
-$(VENV)/gateway/ready: gateway/requirements.lock client/requirements.lock
-$(VENV)/server/ready: model/server/requirements.lock
-$(VENV)/dev/ready: .ci/requirements.lock
-
+# An environment is made anew when one of its lock files changes.
 $(VENV)/uv/ready: .ci/uv.lock
-	@$(PYTHON) -c 'import sys; sys.version_info >= (3, 11) or sys.exit("Python 3.11 or newer is needed")'
-	@$(PYTHON) -m venv --clear $(VENV)/uv
-	@$(VENV)/uv/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes --requirement $<
-	@touch $@
+	@.ci/environment.sh uv "" $^
 
-$(VENV)/%/ready: $(VENV)/uv/ready
-	@echo "Setting up $(VENV)/$* (once)"
-	@$(PYTHON) -m venv --clear --without-pip $(VENV)/$*
-	@$(UV) pip sync --quiet --python $(VENV)/$*/bin/python --require-hashes $(filter %.lock,$^)
-	@if [ $* = gateway ]; then $(INSTALL) --editable client; fi
-	@if [ $* = dev ]; then $(INSTALL) --no-build-isolation $(PACKAGES:%=--editable %); fi
-	@touch $@
+$(VENV)/run/ready: gateway/requirements.lock client/requirements.lock \
+    model/server/requirements.lock | $(VENV)/uv/ready
+	@.ci/environment.sh run client $^
 
-INSTALL = $(UV) pip install --quiet --no-deps --python $(VENV)/$*/bin/python
+$(VENV)/dev/ready: .ci/requirements.lock | $(VENV)/uv/ready
+	@.ci/environment.sh dev "$(PACKAGES)" $^
 
 # The peers that the benchmarks compare with, each with what it needs.
 PEERS := reference monolith litserve bentoml onnxruntime
 PEER_ENVIRONMENTS := $(PEERS:%=$(VENV)/bench-%/ready)
 
-bench: $(VENV)/gateway/ready $(VENV)/server/ready $(VENV)/dev/ready $(PEER_ENVIRONMENTS)
+bench: $(VENV)/run/ready $(VENV)/dev/ready $(PEER_ENVIRONMENTS)
 	$(DEV)/python bench/run.py $(SECTIONS)
 
 $(PEER_ENVIRONMENTS): $(VENV)/bench-%/ready: bench/peers/%.txt $(VENV)/dev/ready
@@ -100,7 +89,7 @@ sbom: $(VENV)/dev/ready
 
 proto: $(VENV)/dev/ready
 	cd gateway && $(DEV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
-	    gateway/tf_serving.proto
+	    tf_serving/api.proto
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache

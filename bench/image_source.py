@@ -12,8 +12,8 @@ from collections.abc import Awaitable, Callable, Iterator
 
 import numpy as np
 import requests
-import run_local
 from aiohttp import web
+from gateway_testing.ports import free_port
 from PIL import Image, ImageFilter
 
 SIZES = {"500 px": (500, 375), "2 Mpx": (1920, 1080), "12 Mpx": (4000, 3000)}
@@ -48,7 +48,7 @@ class ImageSource:
 @contextlib.contextmanager
 def image_source() -> Iterator[ImageSource]:
     """Starts the process, and stops it at the end."""
-    port = run_local.free_port()
+    port = free_port()
     server = subprocess.Popen([sys.executable, __file__, str(port)])
     try:
         source = ImageSource(port, server.pid)

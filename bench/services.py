@@ -44,13 +44,13 @@ def gateway_alone(workers: int, checkout: Path = ROOT) -> Service:
 def _gateway(checkout: Path, settings: dict[str, str]) -> Command:
     """gunicorn imports from the folder that it runs in first, so from this checkout."""
     environ = {**run_local.GLIBC, "GATEWAY_ALLOW_PRIVATE_SOURCES": "true", **settings}
-    return Command((run_local.tool("gateway", "gunicorn"),), checkout / "gateway", environ)
+    return Command((run_local.tool("run", "gunicorn"),), checkout / "gateway", environ)
 
 
 def _model_server(base_path: Path, *flags: str) -> Command:
     """The embedded model server, which stands in for TensorFlow Serving."""
     arguments = (
-        *(python("server"), "-m", "model_server", "--port={model_port}"),
+        *(python("run"), "-m", "model_server", "--port={model_port}"),
         "--model_name=sport-classification-model",
         f"--model_base_path={base_path}",
         *flags,

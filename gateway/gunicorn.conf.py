@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 settings = Settings.from_env()
 
 wsgi_app = "gateway.app:create_app()"
-bind = f"0.0.0.0:{os.environ.get('PORT', '9696')}"
+host = os.environ.get("HOST", "0.0.0.0")
+bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT', '9696')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gateway.worker.Worker"
 # The spare threads refuse surplus requests and answer health checks.

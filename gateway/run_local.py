@@ -4,101 +4,104 @@ Starts the embedded model server (unless TF_SERVING_HOST names another) and the
 gateway, classifies a sample image, and serves until Ctrl-C, which stops both.
 """
 
-import contextlib
-import os
-import select
 import signal
+
+if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.SIG_DFL)  # until main() there is nothing to stop
+
+import contextlib
+import errno
+import os
 import socket
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, wait
+from ipaddress import ip_address
 from pathlib import Path
-from typing import BinaryIO, TypeVar
+from typing import BinaryIO
 
 import requests
+from gateway_testing.ports import free_port
+from stop_signal import Stopped, StopSignal
 
 from gateway.config import Settings
-from gateway.errors import GatewayError
-from gateway.model_client import ModelClient
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = Path("dataset/samples/soccer.jpg")
-START_SECONDS = 180  # the first import of TensorFlow from a slow disk takes long
+LOGS = Path(sys.prefix) / "logs"
+LINES_SHOWN = 15  # of the log of a process that has stopped
+START_SECONDS = 180
 STOP_SECONDS = 40
 PROBE_SECONDS = 5
 # What the Dockerfile sets, too: glibc gives an image's memory back as soon as it is freed,
 # whichever thread decoded it.
 GLIBC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576"}
-Result = TypeVar("Result")
+GATEWAY, MODEL_SERVER = "gateway", "model server"
 Processes = Mapping[str, "subprocess.Popen[bytes]"]
 
 
-class Stopped(Exception):
-    """The process has been asked to stop."""
-
-
-class StopSignal:
-    """Notes signals in a socket, through signal.set_wakeup_fd, until they are looked at.
-
-    Unlike a KeyboardInterrupt, which may be raised anywhere and is lost in a finalizer, a note
-    is never lost; and unlike an Event it is made whichever thread the signal is delivered to.
-    """
-
-    def __init__(self, *numbers: signal.Signals) -> None:
-        self._receiver, self._sender = socket.socketpair()
-        self._sender.setblocking(False)
-        signal.set_wakeup_fd(self._sender.fileno())
-        for number in numbers:  # replaces SIG_IGN, too: a shell's background job ignores SIGINT
-            signal.signal(number, lambda *_: None)
-
-    def sleep(self, seconds: float) -> None:
-        """Wait, and raise Stopped as soon as one of the signals has come."""
-        if select.select([self._receiver], [], [], seconds)[0]:
-            raise Stopped
-
-    def call(self, function: Callable[[], Result]) -> Result:
-        """Call a function in another thread, and raise Stopped instead of waiting for its end."""
-        pool = ThreadPoolExecutor(1)
-        future = pool.submit(function)
-        pool.shutdown(wait=False)
-        while not wait([future], timeout=0).done:
-            self.sleep(0.02)
-        return future.result()
+class ProcessStopped(Exception):
+    """A process has stopped by itself; the text is its name."""
 
 
 def main(environ: Mapping[str, str] = os.environ) -> None:
-    port = _port(environ.get("PORT") or "9696")
-    if not _is_free(port):
-        sys.exit(f"Port {port} is in use. Choose another: make run PORT={port + 1}")
+    host, port = environ.get("HOST") or "127.0.0.1", _port(environ.get("PORT") or "9696")
+    _check_address(host, port)
+    gateway_environ = {**GLIBC, **environ, "HOST": host, "PORT": str(port)}
+    if environ.get("MODEL_NAME"):
+        gateway_environ["GATEWAY_MODEL_NAME"] = environ["MODEL_NAME"]
+    settings = _settings(gateway_environ)  # a bad one is reported before anything is started
     stop = StopSignal(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     with contextlib.suppress(Stopped), contextlib.ExitStack() as stack:
-        gateway_environ = {**GLIBC, **environ, "PORT": str(port)}
-        if environ.get("MODEL_NAME"):
-            gateway_environ["GATEWAY_MODEL_NAME"] = environ["MODEL_NAME"]
-        settings(gateway_environ)  # a bad one is reported before anything is started
         processes: dict[str, subprocess.Popen[bytes]] = {}
+
+        def start(name: str, command: list[str], environ: Mapping[str, str], folder: str) -> None:
+            log = stack.enter_context(_log(name, port).open("ab"))
+            processes[name] = stack.enter_context(running(command, environ, ROOT / folder, log))
+
+        def start_model_server() -> None:
+            command = server_command(environ, gateway_environ["TF_SERVING_HOST"])
+            start(MODEL_SERVER, command, environ, "model/server")
+
+        LOGS.mkdir(exist_ok=True)
+        for name in (GATEWAY, MODEL_SERVER):
+            _log(name, port).write_bytes(b"")
         if not environ.get("TF_SERVING_HOST"):
-            host = f"localhost:{free_port()}"
-            server = running(server_command(environ, host), environ, ROOT / "model/server")
-            processes["model server"] = stack.enter_context(server)
-            gateway_environ["TF_SERVING_HOST"] = host
-            wait_until_loaded(settings(gateway_environ), processes, stop)
-        gateway = running([tool("gateway", "gunicorn")], gateway_environ, ROOT / "gateway")
-        processes["gateway"] = stack.enter_context(gateway)
-        url = f"http://localhost:{port}"
-        wait_until_ready(url, processes, stop)
-        print(stop.call(lambda: _summary(url)), flush=True)
-        while not _dead(processes):
-            stop.sleep(0.5)
-        sys.exit(f"The {_dead(processes)} has stopped; its log is above.")
+            gateway_environ["TF_SERVING_HOST"] = f"localhost:{free_port()}"
+            start_model_server()
+        start(GATEWAY, [tool("run", "gunicorn")], gateway_environ, "gateway")
+        print("Starting. Logs:", *(_shown(_log(name, port)) for name in processes), flush=True)
+        try:
+            _serve(_url(host, port), settings, processes, stop, start_model_server)
+        except ProcessStopped as stopped:
+            sys.exit(_report(str(stopped), _log(str(stopped), port)))
+
+
+def _serve(
+    url: str,
+    settings: Settings,
+    processes: Processes,
+    stop: StopSignal,
+    start_model_server: Callable[[], None],
+) -> None:
+    wait_until_ready(url, processes, stop)
+    print(stop.call(lambda: _summary(url, settings)), flush=True)
+    while True:
+        stop.sleep(0.5)
+        if (stopped := _stopped(processes)) == MODEL_SERVER:
+            print("The model server has stopped. Starting it again.", flush=True)
+            start_model_server()
+            wait_until_ready(url, processes, stop)
+            print("The model server answers again.", flush=True)
+        elif stopped:
+            raise ProcessStopped(stopped)
 
 
 def server_command(environ: Mapping[str, str], host: str) -> list[str]:
     base_path = environ.get("MODEL_BASE_PATH") or "model/sport-classification-model"
     return [
-        tool("server", "python"),
+        tool("run", "python"),
         *("-m", "model_server"),
         f"--port={host.split(':')[1]}",
         f"--model_name={environ.get('MODEL_NAME') or 'sport-classification-model'}",
@@ -137,71 +140,76 @@ def running(
             process.wait()
 
 
-def settings(environ: Mapping[str, str]) -> Settings:
-    try:
-        return Settings.from_env(environ)
-    except ValueError as error:
-        sys.exit(str(error))
-
-
-def wait_until_loaded(
-    settings: Settings, processes: Processes, stop: StopSignal | None = None
-) -> None:
-    """Wait for the model here, so that the gateway's log starts when it can be asked."""
-    with contextlib.closing(ModelClient(settings)) as model:
-
-        def reason() -> str:
-            try:
-                model.check_available(time.monotonic() + PROBE_SECONDS)
-            except GatewayError as error:
-                return str(error)
-            return ""
-
-        _wait(reason, processes, stop)
-
-
 def wait_until_ready(url: str, processes: Processes, stop: StopSignal | None = None) -> None:
-    def reason() -> str:
+    """Wait until the gateway at `url` and its model server answer.
+
+    Raises:
+        ProcessStopped: one of the processes has stopped.
+        SystemExit: START_SECONDS have passed; the text says what was missing.
+        Stopped: a signal has come.
+    """
+
+    def missing() -> str:
         try:
             response = requests.get(f"{url}/readyz", timeout=PROBE_SECONDS)
         except requests.RequestException:
             return "The gateway does not answer."
         return "" if response.ok else str(response.json()["detail"])
 
-    _wait(reason, processes, stop)
-
-
-def _wait(reason: Callable[[], str], processes: Processes, stop: StopSignal | None) -> None:
-    """Wait until there is no reason to wait any longer."""
     call, sleep = (stop.call, stop.sleep) if stop else (lambda function: function(), time.sleep)
     deadline = time.monotonic() + START_SECONDS
-    while why := call(reason):
-        if _dead(processes):
-            sys.exit(f"The {_dead(processes)} did not start; its log is above.")
+    while reason := call(missing):
+        if _stopped(processes):
+            raise ProcessStopped(_stopped(processes))
         if time.monotonic() > deadline:
-            sys.exit(f"The service was not ready within {START_SECONDS} s: {why}")
+            sys.exit(f"The service was not ready within {START_SECONDS} s: {reason}")
         sleep(0.2)
 
 
-def _dead(processes: Processes) -> str:
+def _stopped(processes: Processes) -> str:
     return next((name for name, process in processes.items() if process.poll() is not None), "")
 
 
-def _summary(url: str) -> str:
+def _summary(url: str, settings: Settings) -> str:
+    key = next(iter(settings.api_keys), "")
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
     with (ROOT / SAMPLE).open("rb") as file:
-        response = requests.post(f"{url}/predict", files={"image": file}, timeout=60)
+        response = requests.post(
+            f"{url}/predict", files={"image": file}, headers=headers, timeout=60
+        )
     if not response.ok:
         sys.exit(f"{SAMPLE}: {response.json()['detail']}")
+    option = " -H 'Authorization: Bearer KEY'" if key else ""
     return f"""
 {SAMPLE} shows: {response.text.strip()}
 
 Send an image of your own, in a browser at {url}, or by command:
-  curl -X POST {url}/predict -H 'Content-Type: application/json' \\
+  curl -X POST {url}/predict{option} -H 'Content-Type: application/json' \\
        -d '{{"url": "https://example.com/image.jpg"}}'
-  curl -F image=@{SAMPLE} '{url}/predict?show_probability=true'
+  curl -F image=@{SAMPLE}{option} '{url}/predict?show_probability=true'
 
 Ctrl-C stops the service.
 """
+
+
+def _report(name: str, log: Path) -> str:
+    lines = log.read_text(errors="replace").splitlines()[-LINES_SHOWN:]
+    return "\n".join([f"The {name} has stopped. The end of {_shown(log)}:", *lines])
+
+
+def _log(name: str, port: int) -> Path:
+    return LOGS / f"{name.replace(' ', '-')}-{port}.log"
+
+
+def _shown(path: Path) -> str:
+    return os.path.relpath(path) if path.is_relative_to(Path.cwd()) else str(path)
+
+
+def _settings(environ: Mapping[str, str]) -> Settings:
+    try:
+        return Settings.from_env(environ)
+    except ValueError as error:
+        sys.exit(str(error))
 
 
 def _port(text: str) -> int:
@@ -210,21 +218,25 @@ def _port(text: str) -> int:
     return int(text)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("", port))
-        except OSError:
-            return False
-    return True
+def _check_address(host: str, port: int) -> None:
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        with socket.socket(family, kind) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(address)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            sys.exit(f"Port {port} is in use. Choose another: make run PORT={port + 1}")
+        sys.exit(f"HOST={host} PORT={port}: {error.strerror}")
 
 
-def free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port: int = probe.getsockname()[1]
-        return port
+def _url(host: str, port: int) -> str:
+    """The address for clients on this machine."""
+    with contextlib.suppress(ValueError):
+        address = ip_address(host)
+        if address.is_loopback or address.is_unspecified:
+            host = "localhost"
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 if __name__ == "__main__":

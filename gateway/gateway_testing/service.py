@@ -52,7 +52,7 @@ def starting_gateway(
     """Run the gateway as `gateway` does, without waiting."""
     port = free_port()
     own = {"PORT": str(port), "WEB_CONCURRENCY": str(workers), "TF_SERVING_HOST": host}
-    command = [run_local.tool("gateway", "gunicorn")]
+    command = [run_local.tool("run", "gunicorn")]
     environ = {**run_local.GLIBC, **os.environ, **own, **settings}
     with run_local.running(command, environ, GATEWAY, output) as process:
         yield Service(f"http://localhost:{port}", port, process)

@@ -78,8 +78,8 @@ def test_every_command_works(command: str, service: Service, tmp_path: Path) -> 
     here = command.replace("localhost:9696", f"localhost:{service.port}")
     for part in ("dataset/", "gateway/predict_test", "./predict_test"):
         here = here.replace(part, f"{ROOT}/{part}")
-    programs = Path(run_local.tool("gateway", "sports")).parent
-    here = here.replace(".venv/gateway/bin", str(programs))
+    programs = Path(run_local.tool("run", "sports")).parent
+    here = here.replace(".venv/run/bin", str(programs))
     environ = {**os.environ, "SPORTS_HOST": f"localhost:{service.port}"}
     run = subprocess.run(
         ["bash", "-ec", here], cwd=tmp_path, env=environ, capture_output=True, text=True

@@ -6,93 +6,25 @@ import signal
 import socket
 import subprocess
 import sys
-import threading
+from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 import requests
+from make_run import SCRIPT, SECONDS, Run, answers, descendants, processes
+
 import run_local
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.ports import free_port
 from gateway_testing.waiting import wait_for
 
-SCRIPT = Path(run_local.__file__)
-SECONDS = 150  # until a run that hangs is killed
+MODEL = str(Path(__file__).parent / "models/sports")
+needs_model_server = pytest.mark.skipif(
+    find_spec("model_server") is None, reason="needs the embedded model server"
+)
 
 pytestmark = pytest.mark.timeout(2 * SECONDS)
-
-
-class Run:
-    """`make run` in a process of its own; `lines` holds what it has printed."""
-
-    def __init__(self, *command: str, **variables: str) -> None:
-        self.url = f"http://localhost:{variables['PORT']}"
-        self.lines: list[str] = []
-        self.process = subprocess.Popen(
-            [sys.executable, *(command or [str(SCRIPT)])],
-            env={**os.environ, **variables},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self._timer = threading.Timer(SECONDS, self._end)
-
-    def __enter__(self) -> "Run":
-        self._timer.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._timer.cancel()
-        self._end()
-        self.process.wait()
-        assert self.process.stdout
-        self.process.stdout.close()
-
-    def _end(self) -> None:
-        """Kill the script and whatever it has started."""
-        if self.process.poll() is None:
-            for pid in (self.process.pid, *descendants(self.process.pid)):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
-
-    def wait_for(self, text: str) -> None:
-        assert self.process.stdout
-        for line in self.process.stdout:
-            self.lines.append(line)
-            if text in line:
-                return
-        pytest.fail("".join(self.lines))
-
-    def finish(self) -> str:
-        """All that it prints until it ends by itself."""
-        assert self.process.stdout
-        self.lines += self.process.stdout
-        self.process.wait()
-        output = "".join(self.lines)
-        assert self.process.returncode != -signal.SIGKILL, output
-        return output
-
-
-def processes() -> dict[int, int]:
-    """Each process and its parent."""
-    command = ["ps", "-e", "-o", "pid=,ppid="]
-    rows = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return {int(pid): int(parent) for pid, parent in map(str.split, rows.splitlines())}
-
-
-def descendants(pid: int) -> set[int]:
-    parents, found = processes(), {pid}
-    while more := {p for p, parent in parents.items() if parent in found} - found:
-        found |= more
-    return found - {pid}
-
-
-def answers(url: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return requests.get(url, timeout=60).ok
-    return False
 
 
 @pytest.fixture
@@ -100,10 +32,9 @@ def port() -> str:
     return str(free_port())
 
 
-@pytest.mark.skipif(find_spec("model_server") is None, reason="needs the embedded model server")
+@needs_model_server
 def test_it_answers_serves_and_leaves_nothing_behind(port: str) -> None:
-    folder = str(Path(__file__).parent / "models/sports")
-    with Run(PORT=port, MODEL_BASE_PATH=folder, MODEL_NAME="other") as run:
+    with Run(PORT=port, MODEL_BASE_PATH=MODEL, MODEL_NAME="other") as run:
         run.wait_for("Ctrl-C stops")
         assert 'soccer.jpg shows: "' in "".join(run.lines)
         assert requests.get(f"{run.url}/ping", timeout=60).text == "pong"
@@ -115,12 +46,86 @@ def test_it_answers_serves_and_leaves_nothing_behind(port: str) -> None:
     assert not started & set(processes())
 
 
+@needs_model_server
+def test_a_model_server_that_dies_is_started_again(port: str) -> None:
+    with Run(PORT=port, MODEL_BASE_PATH=MODEL, WEB_CONCURRENCY="1") as run:
+        run.wait_for("Ctrl-C stops")
+        (server,) = (pid for pid, command in commands(run).items() if "model_server" in command)
+        os.kill(server, signal.SIGKILL)
+        run.wait_for("The model server has stopped. Starting it again.")
+        run.wait_for("The model server answers again.")
+        assert answers(f"{run.url}/readyz")
+        run.process.send_signal(signal.SIGINT)
+        assert "Traceback" not in run.finish()
+        assert run.process.returncode == 0
+
+
+def commands(run: Run) -> dict[int, str]:
+    ps = [*"ps -o command= -p".split()]
+    return {
+        pid: subprocess.run([*ps, str(pid)], capture_output=True, text=True).stdout
+        for pid in descendants(run.process.pid)
+    }
+
+
+Start = Callable[..., contextlib.AbstractContextManager[Run]]
+
+
+@pytest.fixture
+def start(serving: FakeServing, port: str) -> Start:
+    """Starts it in front of a fake model server, and waits until it serves."""
+
+    @contextlib.contextmanager
+    def start(**variables: str):  # type: ignore[no-untyped-def]
+        own = {"PORT": port, "TF_SERVING_HOST": serving.host, "WEB_CONCURRENCY": "1"}
+        with Run(**own, **variables) as run:
+            run.wait_for("Ctrl-C stops")
+            yield run
+
+    return start
+
+
+def test_the_log_is_in_a_file_that_it_names(start: Start) -> None:
+    with start() as run:
+        output = "".join(run.lines)
+        (log,) = run_local.LOGS.glob(f"gateway-{run.port}.log")
+        assert log.name in output
+        assert '"path": "/predict"' in log.read_text()
+        assert '"level"' not in output
+
+
+def test_it_works_with_api_keys_and_does_not_show_them(start: Start) -> None:
+    with start(GATEWAY_API_KEYS="one-secret,another-secret") as run:
+        output = "".join(run.lines)
+        assert 'soccer.jpg shows: "cricket"' in output
+        assert "Authorization: Bearer KEY" in output
+        assert "secret" not in output
+
+
+@pytest.mark.parametrize(("host", "reachable"), [("", False), ("0.0.0.0", True)])
+def test_only_this_machine_reaches_it_unless_host_says_otherwise(
+    start: Start, host: str, reachable: bool
+) -> None:
+    with start(HOST=host) as run:
+        assert answers(f"http://127.0.0.1:{run.port}/ping")
+        assert answers(f"http://127.0.0.2:{run.port}/ping") == reachable
+
+
+def test_the_end_of_the_gateway_ends_it_and_shows_why(start: Start) -> None:
+    with start() as run:
+        (gunicorn,) = (pid for pid, parent in processes().items() if parent == run.process.pid)
+        os.kill(gunicorn, signal.SIGTERM)
+        output = run.finish()
+        assert "The gateway has stopped. The end of" in output
+        assert "Handling signal: term" in output
+        assert run.process.returncode == 1
+
+
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
 def test_signals_stop_the_gateway_of_a_running_model_server(
-    serving: FakeServing, port: str, number: signal.Signals
+    start: Start, number: signal.Signals
 ) -> None:
-    with Run(PORT=port, TF_SERVING_HOST=serving.host, WEB_CONCURRENCY="1") as run:
-        run.wait_for("Ctrl-C stops")
+    with start() as run:
         started = descendants(run.process.pid)
         assert len(started) == 2  # gunicorn and its worker
         run.process.send_signal(number)
@@ -148,7 +153,6 @@ def test_a_signal_during_the_start_stops_it(port: str) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         host = f"127.0.0.1:{silent.getsockname()[1]}"
         with Run(PORT=port, TF_SERVING_HOST=host, WEB_CONCURRENCY="1") as run:
-            run.wait_for("Listening at")
             wait_for(lambda: answers(f"{run.url}/healthz"))
             started = descendants(run.process.pid)
             run.process.send_signal(signal.SIGINT)
@@ -157,8 +161,26 @@ def test_a_signal_during_the_start_stops_it(port: str) -> None:
     assert not started & set(processes())
 
 
+def test_a_signal_while_it_imports_ends_it(port: str) -> None:
+    code = f"""
+import os, runpy, signal, sys
+
+class Interrupt:
+    def find_spec(self, name, *_):
+        if name == "requests":
+            os.kill(os.getpid(), signal.SIGINT)
+
+sys.meta_path.insert(0, Interrupt())
+sys.path.insert(0, {str(SCRIPT.parent)!r})
+runpy.run_path({str(SCRIPT)!r}, run_name="__main__")
+"""
+    with Run("-c", code, PORT=port) as run:
+        assert run.finish() == ""
+        assert run.process.returncode == -signal.SIGINT
+
+
 def test_a_port_in_use_is_reported() -> None:
-    with socket.create_server(("", 0)) as listener:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
         port = str(listener.getsockname()[1])
         with Run(PORT=port) as run:
             assert "is in use. Choose another: make run PORT=" in run.finish()
@@ -172,10 +194,18 @@ def test_an_invalid_port_is_reported(port: str) -> None:
         assert run.process.returncode == 1
 
 
-@pytest.mark.skipif(find_spec("model_server") is None, reason="needs the embedded model server")
+def test_an_invalid_host_is_reported(port: str) -> None:
+    with Run(PORT=port, HOST="host.invalid") as run:
+        assert f"HOST=host.invalid PORT={port}: " in run.finish()
+        assert run.process.returncode == 1
+
+
+@needs_model_server
 def test_a_missing_model_is_reported(tmp_path: Path, port: str) -> None:
     with Run(PORT=port, MODEL_BASE_PATH=str(tmp_path / "nothing")) as run:
-        assert "The model server did not start" in run.finish()
+        output = run.finish()
+        assert "The model server has stopped" in output
+        assert "no such folder" in output
         assert run.process.returncode == 1
 
 

@@ -14,6 +14,7 @@ import pytest
 import requests
 import run_local
 from gateway_testing.fake_serving import FakeServing
+from gateway_testing.ports import free_port
 from image_store import BASE, Image, Store, gateway_image, image_store
 from machine import ROOT, need, need_root, output
 from manifests import rendered
@@ -81,7 +82,7 @@ def test_the_sbom_lists_what_the_gateway_image_installs(root: Path, tmp_path: Pa
 
 def test_the_gateway_image_answers(root: Path, gateway: Image) -> None:
     """Its command under chroot, with its user and the environment of its Deployment."""
-    serving, port = FakeServing(), run_local.free_port()
+    serving, port = FakeServing(), free_port()
     environ = dict(variable.split("=", 1) for variable in gateway["Config"]["Env"])
     environ |= rendered("eks").environment("gateway")
     environ |= {"TF_SERVING_HOST": serving.host, "PORT": str(port), "HOME": "/"}
