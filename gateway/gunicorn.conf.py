@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,7 +20,10 @@ from gateway.config import Settings  # noqa: E402
 if TYPE_CHECKING:
     from gunicorn.workers.base import Worker
 
-settings = Settings.from_env()
+try:
+    settings = Settings.from_env()
+except ValueError as error:
+    sys.exit(str(error))
 
 wsgi_app = "gateway.app:create_app()"
 host = os.environ.get("HOST", "0.0.0.0")

@@ -1,5 +1,6 @@
 """The settings: what may differ between deployments, read once from the environment."""
 
+import difflib
 import ipaddress
 import math
 import os
@@ -48,6 +49,18 @@ def _rate(text: str) -> str:
     return text
 
 
+def _refuse_unknown(environ: Mapping[str, str], known: list[str]) -> None:
+    # Kubernetes sets such variables for each Service, and one can be called gateway.
+    services = [
+        name.removesuffix("_SERVICE_HOST") for name in environ if name.endswith("_SERVICE_HOST")
+    ]
+    not_ours = tuple(f"{service}_{kind}" for service in services for kind in ("SERVICE_", "PORT"))
+    for name in environ:
+        if name.startswith("GATEWAY_") and name not in known and not name.startswith(not_ours):
+            (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0)
+            raise ValueError(f"{name}: there is no such setting; the nearest is {nearest}")
+
+
 def _setting(
     default: Any, read: Callable[[str], Any], variable: str = "", least: float = math.ulp(0)
 ) -> Any:
@@ -62,7 +75,7 @@ class Settings:
     address is `TF_SERVING_HOST`.
 
     Raises:
-        ValueError: a value is invalid; the text names the variable.
+        ValueError: a value is invalid, or `GATEWAY_...` is no setting; the text names the variable.
     """
 
     tf_serving_host: str = _setting("localhost:8500", str, "TF_SERVING_HOST")
@@ -97,6 +110,7 @@ class Settings:
 
     @classmethod
     def from_env(cls, environ: Mapping[str, str] = os.environ) -> "Settings":
+        _refuse_unknown(environ, list(cls.variables().values()))
         values = {}
         for name, (variable, read) in cls._variables().items():
             if variable in environ:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import requests
-
 import run_local
 
 SCRIPT = Path(run_local.__file__)

@@ -1,4 +1,9 @@
+import os
+import re
+import subprocess
+import sys
 from ipaddress import ip_network
+from pathlib import Path
 
 import pytest
 
@@ -60,6 +65,50 @@ def test_every_setting_is_read_from_its_variable() -> None:
         rate_limit_storage="redis://redis:6379",
         trusted_proxies=1,
     )
+
+
+@pytest.mark.parametrize(
+    ("variable", "nearest"),
+    [
+        ("GATEWAY_LABLES", "GATEWAY_LABELS"),
+        ("GATEWAY_API_KEY", "GATEWAY_API_KEYS"),
+        ("GATEWAY_TF_SERVING_HOST", "TF_SERVING_HOST"),
+        ("GATEWAY_PORT", "GATEWAY_ALLOWED_PORTS"),
+    ],
+)
+def test_an_unknown_variable_is_refused_and_the_nearest_named(variable: str, nearest: str) -> None:
+    with pytest.raises(ValueError, match=rf"^{variable}: .* nearest is {nearest}$"):
+        Settings.from_env({variable: "x"})
+
+
+def test_gunicorn_reports_an_invalid_setting_in_one_line() -> None:
+    """In a container nothing has checked the settings before."""
+    run = subprocess.run(
+        [Path(sys.executable).with_name("gunicorn"), "--check-config"],
+        env={**os.environ, "GATEWAY_LABLES": "a,b"},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+    )
+    assert run.returncode == 1
+    assert re.fullmatch(r"GATEWAY_LABLES: .* GATEWAY_LABELS\n", run.stderr)
+
+
+@pytest.mark.parametrize("service", ["GATEWAY", "GATEWAY_PUBLIC"])
+def test_what_kubernetes_sets_for_a_service_is_no_setting(service: str) -> None:
+    """The variables of enableServiceLinks for a Service with the port 9696, called http."""
+    url = "tcp://10.0.0.1:9696"
+    environ = {
+        f"{service}_SERVICE_HOST": "10.0.0.1",
+        f"{service}_SERVICE_PORT": "9696",
+        f"{service}_SERVICE_PORT_HTTP": "9696",
+        f"{service}_PORT": url,
+        f"{service}_PORT_9696_TCP": url,
+        f"{service}_PORT_9696_TCP_PROTO": "tcp",
+        f"{service}_PORT_9696_TCP_PORT": "9696",
+        f"{service}_PORT_9696_TCP_ADDR": "10.0.0.1",
+    }
+    assert Settings.from_env(environ) == Settings()
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 import requests
-from make_run import SCRIPT, SECONDS, Run, answers, descendants, processes
-
 import run_local
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.ports import free_port
 from gateway_testing.waiting import wait_for
+from make_run import SCRIPT, SECONDS, Run, answers, descendants, processes
 
 MODEL = str(Path(__file__).parent / "models/sports")
 needs_model_server = pytest.mark.skipif(
