@@ -8,7 +8,7 @@ GatewayError                500
 ├── ImageTooLarge           413  the image is over its byte or pixel limit
 ├── UnsupportedImage        415  not a readable image of a supported format
 ├── SourceRefused           422  the source cannot be used: address, scheme, port, redirect, 4xx
-├── TooManyRequests         429  no request slot is free, or the client is over its rate limit
+├── TooManyRequests         429  the service or the model is busy, or the client is over its rate
 ├── SourceFailed            502  the source answered 5xx, or broke TLS or the transfer
 ├── ModelFailed             502  the model server's answer cannot be used
 ├── ModelUnavailable        503  the model server is unreachable or has no such model

@@ -11,12 +11,21 @@ from dataclasses import dataclass
 import numpy as np
 
 from gateway.errors import ModelFailed
-from tf_serving import api_pb2 as tf
 
-SERVING_DEFAULT, EXPLAIN = "serving_default", "explain"
 PROBABILITIES, LABELS, IN_DOMAIN, HEATMAPS = "probabilities", "labels", "in_domain", "heatmaps"
 IN_DOMAIN_BOUNDARY = 0.5  # from here up an image probably shows one of the labels
 TOLERANCE = 1e-3  # of a sum of probabilities
+
+
+@dataclass(frozen=True)
+class TensorSpec:
+    """What a model declares about an input or an output."""
+
+    dtype: str  # NumPy's name, or "string"; empty: one that is not supported
+    shape: tuple[int, ...]  # -1 or 0: any size
+
+
+Tensors = Mapping[str, np.ndarray]  # float32, or object for strings, which are bytes
 
 
 @dataclass(frozen=True)
@@ -44,67 +53,63 @@ class Signature:
 
     version: int
     input: str
-    dtype: tf.DataType
+    dtype: str  # "uint8" or "float32"
     size: tuple[int, int]  # height, width
     output: str
     labels: tuple[str, ...]  # empty: the model returns them
     explains: bool
 
-    @property
-    def takes_float(self) -> bool:
-        return self.dtype == tf.DT_FLOAT
-
     @classmethod
-    def from_metadata(
-        cls, metadata: tf.GetModelMetadataResponse, labels: tuple[str, ...]
+    def from_specs(
+        cls,
+        version: int,
+        inputs: Mapping[str, TensorSpec],
+        outputs: Mapping[str, TensorSpec],
+        labels: tuple[str, ...],
+        explains: bool,
     ) -> "Signature":
-        """Read the signature from a GetModelMetadata response.
+        """Find the image input and the scores among what a model declares.
+
+        Args:
+            labels: for a model that does not return them.
+            explains: whether it can be asked for heat maps.
 
         Raises:
             ModelFailed: the model is not an image classifier, or its labels are missing.
         """
-        packed = metadata.metadata["signature_def"].value
-        signatures = tf.SignatureDefMap.FromString(packed).signature_def
-        if SERVING_DEFAULT not in signatures:
-            raise ModelFailed(f"The model has no signature {SERVING_DEFAULT!r}.")
-        signature = signatures[SERVING_DEFAULT]
-        name, info = _image_input(signature)
-        has_labels = LABELS in signature.outputs
-        if not (has_labels or labels):
+        name, spec = _image_input(inputs)
+        if not (LABELS in outputs or labels):
             raise ModelFailed("The model has no labels of its own; GATEWAY_LABELS must name them.")
         return cls(
-            version=metadata.model_spec.version.value,
+            version=version,
             input=name,
-            dtype=info.dtype,
-            size=(info.tensor_shape.dim[1].size, info.tensor_shape.dim[2].size),
-            output=_scores_output(signature),
-            labels=() if has_labels else labels,
-            explains=EXPLAIN in signatures,
+            dtype=spec.dtype,
+            size=(spec.shape[1], spec.shape[2]),
+            output=_scores_output(outputs),
+            labels=() if LABELS in outputs else labels,
+            explains=explains,
         )
 
-    def parse_response(self, response: tf.PredictResponse, count: int) -> list[Prediction]:
-        """Read the predictions of `count` images.
-
-        A response that does not name its version (OpenVINO Model Server's) gets the signature's.
+    def parse_outputs(self, outputs: Tensors, count: int, version: int) -> list[Prediction]:
+        """Read the predictions of `count` images from the outputs of this version.
 
         Raises:
             ModelFailed: an output is missing, has another shape, or holds no probabilities.
         """
-        outputs = response.outputs
         if self.output not in outputs:
             raise ModelFailed("The model's answer lacks an output.")
         rows = _floats(outputs[self.output])
         if rows.ndim != 2 or len(rows) != count:
             raise ModelFailed("The model's answer has another shape than its signature.")
         rows = _distributions(rows, from_logits=bool(self.labels))
-        labels = [self.labels] * count if self.labels else _labels(outputs[LABELS], rows.shape)
+        labels = [self.labels] * count if self.labels else _labels(outputs, rows.shape)
         if any(len(names) != rows.shape[1] for names in labels):
             raise ModelFailed("The model has another number of classes than GATEWAY_LABELS.")
         in_domain = _optional(outputs, IN_DOMAIN, (count,))
         heatmaps = _optional(outputs, HEATMAPS, (count, None, None))
         return [
             Prediction(
-                version=response.model_spec.version.value or self.version,
+                version=version,
                 probabilities=dict(zip(labels[i], rows[i].tolist(), strict=True)),
                 in_domain=None if in_domain is None else float(in_domain[i]),
                 heatmap=None if heatmaps is None else heatmaps[i].tolist(),
@@ -113,51 +118,37 @@ class Signature:
         ]
 
 
-def _image_input(signature: tf.SignatureDef) -> tuple[str, tf.TensorInfo]:
-    if len(signature.inputs) == 1:
-        [(name, info)] = signature.inputs.items()
-        sizes = [dim.size for dim in info.tensor_shape.dim]
-        supported = info.dtype in (tf.DT_UINT8, tf.DT_FLOAT)
-        if supported and len(sizes) == 4 and min(sizes[1:3]) > 0 and sizes[3] == 3:
-            return name, info
+def _image_input(inputs: Mapping[str, TensorSpec]) -> tuple[str, TensorSpec]:
+    if len(inputs) == 1:
+        [(name, spec)] = inputs.items()
+        shape, supported = spec.shape, spec.dtype in ("uint8", "float32")
+        if supported and len(shape) == 4 and min(shape[1:3]) > 0 and shape[3] == 3:
+            return name, spec
     raise ModelFailed("The model does not take one image, uint8 or float32 [N,height,width,3].")
 
 
-def _scores_output(signature: tf.SignatureDef) -> str:
-    if PROBABILITIES in signature.outputs:
+def _scores_output(outputs: Mapping[str, TensorSpec]) -> str:
+    if PROBABILITIES in outputs:
         return PROBABILITIES
     floats = [
-        name
-        for name, info in signature.outputs.items()
-        if info.dtype == tf.DT_FLOAT and len(info.tensor_shape.dim) == 2
+        name for name, spec in outputs.items() if spec.dtype == "float32" and len(spec.shape) == 2
     ]
     if len(floats) != 1:
         raise ModelFailed("The model does not return one row of scores, float32 [N,classes].")
     return floats[0]
 
 
-def _shape(tensor: tf.TensorProto) -> tuple[int, ...]:
-    return tuple(dim.size for dim in tensor.tensor_shape.dim)
-
-
-def _floats(tensor: tf.TensorProto) -> np.ndarray:
-    if tensor.dtype != tf.DT_FLOAT:
+def _floats(values: np.ndarray) -> np.ndarray:
+    if values.dtype != np.float32:
         raise ModelFailed("The model's answer has another type than its signature.")
-    if tensor.tensor_content:
-        values = np.frombuffer(tensor.tensor_content, "<f4")
-    else:
-        values = np.array(tensor.float_val, np.float32)
-    try:
-        return values.reshape(_shape(tensor))
-    except ValueError as error:
-        raise ModelFailed("The model's answer does not have the shape that it declares.") from error
+    return values
 
 
-def _labels(tensor: tf.TensorProto, shape: tuple[int, ...]) -> list[tuple[str, ...]]:
-    if _shape(tensor) != shape or len(tensor.string_val) != shape[0] * shape[1]:
+def _labels(outputs: Tensors, shape: tuple[int, ...]) -> list[tuple[str, ...]]:
+    rows = outputs.get(LABELS)
+    if rows is None or rows.dtype != object or rows.shape != shape:
         raise ModelFailed("The model's labels do not match its probabilities.")
-    names = [name.decode(errors="replace") for name in tensor.string_val]
-    return [tuple(names[row * shape[1] : (row + 1) * shape[1]]) for row in range(shape[0])]
+    return [tuple(name.decode(errors="replace") for name in row) for row in rows]
 
 
 def _distributions(rows: np.ndarray, from_logits: bool) -> np.ndarray:
@@ -174,9 +165,7 @@ def _distributions(rows: np.ndarray, from_logits: bool) -> np.ndarray:
     return rows
 
 
-def _optional(
-    outputs: Mapping[str, tf.TensorProto], name: str, shape: tuple[int | None, ...]
-) -> np.ndarray | None:
+def _optional(outputs: Tensors, name: str, shape: tuple[int | None, ...]) -> np.ndarray | None:
     """An output that a model may leave out; None in `shape` stands for any size."""
     if name not in outputs:
         return None

@@ -82,8 +82,8 @@ class FakeServing:
             ThreadPoolExecutor(8),
             options=[
                 ("grpc.so_reuseport", 0),
+                *options,  # of two values for one option the first counts
                 ("grpc.max_receive_message_length", -1),  # as TensorFlow Serving
-                *options,
             ],
             handlers=[_Handler(self)],
         )

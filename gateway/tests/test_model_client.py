@@ -1,5 +1,6 @@
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
 import grpc
@@ -7,10 +8,17 @@ import numpy as np
 import pytest
 from gateway_testing import fake_serving
 from gateway_testing.fake_serving import SPORTS, FakeServing, sports_signatures
+from gateway_testing.waiting import wait_for
 
 from gateway import model_client
 from gateway.config import Settings
-from gateway.errors import GatewayError, ModelFailed, ModelTimeout, ModelUnavailable
+from gateway.errors import (
+    GatewayError,
+    ModelFailed,
+    ModelTimeout,
+    ModelUnavailable,
+    TooManyRequests,
+)
 from gateway.model_client import ModelClient
 from gateway.signatures import Prediction
 from tf_serving import api_pb2 as tf
@@ -127,7 +135,6 @@ def test_tensor_content_is_read_too(predict: Predict, monkeypatch: pytest.Monkey
     [
         (grpc.StatusCode.UNAVAILABLE, ModelUnavailable),
         (grpc.StatusCode.NOT_FOUND, ModelUnavailable),
-        (grpc.StatusCode.RESOURCE_EXHAUSTED, ModelUnavailable),
         (grpc.StatusCode.CANCELLED, ModelUnavailable),
         (grpc.StatusCode.DEADLINE_EXCEEDED, ModelTimeout),
         (grpc.StatusCode.INVALID_ARGUMENT, ModelFailed),
@@ -142,6 +149,43 @@ def test_errors_of_the_model_server_are_translated(
     with pytest.raises(error) as caught:
         predict()
     assert "10.0.0.1" not in str(caught.value)
+
+
+def test_a_busy_server_is_asked_again(model: ModelClient, serving: FakeServing) -> None:
+    signature = model.signature(soon())
+    serving.error = (grpc.StatusCode.RESOURCE_EXHAUSTED, "no thread")
+    with ThreadPoolExecutor() as pool:
+        prediction = pool.submit(model.predict, list(IMAGES), signature, soon())
+        wait_for(lambda: len(serving.requests) > 1)
+        serving.error = None
+        assert prediction.result()[0].label == "cricket"
+
+
+def test_a_server_that_stays_busy_is_too_many_requests(
+    model: ModelClient, serving: FakeServing
+) -> None:
+    signature = model.signature(soon())
+    serving.error = (grpc.StatusCode.RESOURCE_EXHAUSTED, "no thread")
+    with pytest.raises(TooManyRequests) as caught:
+        model.predict(list(IMAGES), signature, time.monotonic() + 1)
+    assert caught.value.retry_after
+    assert len(serving.requests) > 1
+
+
+def test_a_busy_server_is_available(model: ModelClient, serving: FakeServing) -> None:
+    serving.error = (grpc.StatusCode.RESOURCE_EXHAUSTED, "no thread")
+    model.check_available(time.monotonic() + 1)
+
+
+def test_a_batch_too_large_for_the_server_is_not_sent_again(settings: Settings) -> None:
+    serving = FakeServing(options=(("grpc.max_receive_message_length", 100_000),))
+    model = ModelClient(replace(settings, tf_serving_host=serving.host))
+    try:
+        with pytest.raises(ModelFailed):
+            model.predict(list(IMAGES), model.signature(soon()), soon())
+    finally:
+        model.close()
+        serving.stop()
 
 
 def test_an_unavailable_server_is_asked_twice(predict: Predict, serving: FakeServing) -> None:
