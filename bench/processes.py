@@ -16,6 +16,11 @@ from urllib.parse import urlsplit
 import psutil
 import requests
 import run_local
+from gateway_testing.ports import free_port
+
+from gateway.config import Settings
+from gateway.errors import GatewayError
+from gateway.model_client import ModelClient
 
 START_SECONDS = 180
 REPORTED_PACKAGES = {
@@ -69,12 +74,16 @@ class Running:
 
     def megabytes(self) -> float:
         """Memory of all processes, shared pages counted once (PSS)."""
-        members = [member for process in self.processes for member in _family(process)]
-        return float(sum(member.memory_full_info().pss for member in members)) / 1e6
+        return sum(map(memory, self.processes)) / 1e6
 
     def processor_seconds(self) -> float:
         """Processor time that all processes have used."""
         return sum(map(processor_seconds, self.processes))
+
+
+def memory(process: psutil.Process) -> float:
+    """Bytes that a process and its children use, shared pages counted once (PSS)."""
+    return float(sum(member.memory_full_info().pss for member in _family(process)))
 
 
 def processor_seconds(process: psutil.Process) -> float:
@@ -94,7 +103,7 @@ def started(service: Service, image_url: str) -> Iterator[Running]:
     Raises:
         RuntimeError: a process has stopped, or the service was not ready in time.
     """
-    ports = {"port": str(run_local.free_port()), "model_port": str(run_local.free_port())}
+    ports = {"port": str(free_port()), "model_port": str(free_port())}
     environ = {
         **os.environ,
         "TF_SERVING_HOST": f"localhost:{ports['model_port']}",
@@ -146,3 +155,34 @@ def _wait_until_ready(
                 return
         time.sleep(0.1)
     raise RuntimeError(f"was not ready within {START_SECONDS} s")
+
+
+class ModelServer:
+    """The embedded model server, restarted like a container whose process has died."""
+
+    def __init__(self, log: Path) -> None:
+        self.host = f"localhost:{free_port()}"
+        self._log = log.open("wb")
+        self.start()
+
+    def start(self) -> None:
+        command = run_local.server_command({}, self.host)
+        self.process = subprocess.Popen(
+            command, cwd=run_local.ROOT / "model/server", stdout=self._log, stderr=self._log
+        )
+        model = ModelClient(Settings(tf_serving_host=self.host))
+        while True:
+            with contextlib.suppress(GatewayError):
+                model.check_available(time.monotonic() + 1)
+                break
+            time.sleep(0.1)
+        model.close()
+
+    def kill(self) -> None:
+        self.process.kill()
+        self.process.wait()
+
+    def stop(self) -> None:
+        self.process.terminate()
+        self.process.wait()
+        self._log.close()
