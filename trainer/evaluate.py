@@ -14,6 +14,7 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
+import environment  # noqa: F401
 import plots
 import requests
 from data import DataError, LabelledImage, classes_of, held_out, labels_of, read_images

@@ -11,6 +11,7 @@ import shutil
 import sys
 from pathlib import Path
 
+import environment  # noqa: F401
 import keras
 import numpy as np
 import run_folder

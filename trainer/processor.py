@@ -4,9 +4,8 @@ from pathlib import Path
 
 import keras
 
-from model_server.processor import flags, has_bfloat16
-
 CPUINFO = Path("/proc/cpuinfo")
+BFLOAT16_FLAGS = frozenset({"avx512_bf16", "amx_bf16"})
 
 
 def use_precision(wanted: str, gains: bool, cpuinfo: Path = CPUINFO) -> str:
@@ -24,6 +23,15 @@ def use_precision(wanted: str, gains: bool, cpuinfo: Path = CPUINFO) -> str:
         "float32" or "bfloat16".
     """
     if wanted == "auto":
-        wanted = "bfloat16" if gains and has_bfloat16(flags(cpuinfo)) else "float32"
+        wanted = "bfloat16" if gains and has_bfloat16(cpuinfo) else "float32"
     keras.config.set_dtype_policy("mixed_bfloat16" if wanted == "bfloat16" else "float32")
     return wanted
+
+
+def has_bfloat16(cpuinfo: Path = CPUINFO) -> bool:
+    """Whether the processor has instructions for bfloat16; False where Linux does not say."""
+    if not cpuinfo.exists():
+        return False
+    lines = cpuinfo.read_text().splitlines()
+    flags = next((line for line in lines if line.startswith("flags")), "")
+    return not BFLOAT16_FLAGS.isdisjoint(flags.split())

@@ -13,6 +13,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
+import environment  # noqa: F401
 import head
 import keras
 import numpy as np
@@ -82,8 +83,10 @@ def smoke(flags: argparse.Namespace) -> None:
         flags.data = Path(folder)
         write_dataset(flags.data, FOLDS, flags.seed, SMOKE_LABELS)
         tuned = flags.run_folder / SMOKE_TOWER
-        options = f"--tower {SMOKE_TOWER} --base-weights none --data {folder} --epochs 1"
-        options += f" --image-size 96 --batch-size 8 --run-folder {tuned}"
+        options = f"--tower {SMOKE_TOWER} --base-weights none --data {folder} --steps 2"
+        options += (
+            f" --pixels {folder}/pixels.npy --image-size 96 --batch-size 8 --run-folder {tuned}"
+        )
         tune.tune(tune.read_flags(options.split()))
         weights = dict.fromkeys(TOWERS, "none")
         weights[SMOKE_TOWER] = str(run_folder.weights_file(tuned, SMOKE_TOWER))

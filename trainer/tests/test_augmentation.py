@@ -1,54 +1,52 @@
-from pathlib import Path
-
 import numpy as np
 import pytest
-from augmentation import AugmentedImages, chances_of
-from data import LabelledImage, labels_of, read_images
+from augmentation import CHANGE, augment, crop_box, degrade
+from kaggle_folder import blots
+from PIL import Image
 
 
-def augmented(folder: Path, seed: tuple[int, ...], teacher: object = None) -> AugmentedImages:
-    images = read_images(folder)
-    chances = chances_of(images, [])
-    return AugmentedImages(images, labels_of(images), chances, 3, 40, 4, seed, teacher)
+def test_a_crop_has_the_size_and_depends_on_the_seed_only() -> None:
+    pixels = np.asarray(blots(1))
+    first, again, other = (augment(pixels, 40, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    assert (first.shape, first.dtype.name) == ((40, 40, 3), "uint8")
+    np.testing.assert_array_equal(first, again)
+    assert not np.array_equal(first, other)
 
 
-def test_shapes_of_a_batch(folder: Path) -> None:
-    batches = augmented(folder, (2, 0))
-    assert len(batches) == 3
-    pixels, targets = batches[0]
-    assert (pixels.shape, pixels.dtype.name) == ((4, 40, 40, 3), "uint8")
-    assert (targets.shape, targets.dtype.name) == ((4, 3), "float32")
-    assert (targets.sum(1) == 1).all()
+def test_a_share_of_the_crops_is_grey() -> None:
+    pixels, rng = np.asarray(blots(1)), np.random.default_rng(0)
+    crops = [augment(pixels, 24, rng).astype(int) for _ in range(100)]
+    grey = sum((crop.max(-1) == crop.min(-1)).all() for crop in crops)
+    assert 8 <= grey <= 35  # of 100, 20 expected
 
 
-def test_targets_are_those_of_the_drawn_images(folder: Path) -> None:
-    images = read_images(folder)
-    only_tennis = np.array([float(image.label == "tennis") for image in images]) / 7
-    batches = AugmentedImages(images, labels_of(images), only_tennis, 1, 40, 4, (1, 0))
-    np.testing.assert_array_equal(batches[0][1], [[0, 0, 1]] * 4)
+@pytest.mark.parametrize("number", range(len(CHANGE)))
+def test_each_change_gets_stronger(number: int) -> None:
+    noise = np.random.default_rng(0).integers(40, 200, (48, 48, 3)).astype(np.uint8)
+    image = Image.fromarray(noise).resize((96, 96))
+
+    def difference(strength: float) -> float:
+        changed = CHANGE[number](image, strength)
+        assert (changed.size, changed.mode) == (image.size, "RGB")
+        return float(np.abs(np.asarray(changed).astype(int) - np.asarray(image)).mean())
+
+    assert difference(0.0) < 1
+    assert difference(0.1) <= difference(1.0) > 1
 
 
-def test_an_epoch_is_reproducible_and_differs_from_the_next(folder: Path) -> None:
-    pixels, _ = augmented(folder, (2, 0))[1]
-    np.testing.assert_array_equal(augmented(folder, (2, 0))[1][0], pixels)
-    assert not np.array_equal(augmented(folder, (2, 1))[1][0], pixels)
+def test_degrading_loses_detail_and_keeps_the_size() -> None:
+    noise = Image.fromarray(np.random.default_rng(0).integers(0, 256, (96, 96, 3), np.uint8))
+    degraded = [degrade(noise, np.random.default_rng(seed)) for seed in range(20)]
+    sides = {image.width for image in degraded}
+    assert 29 <= min(sides) <= max(sides) <= 77
+    assert len(sides) > 5
+    enlarged = [np.asarray(image.resize(noise.size)).std() for image in degraded]
+    assert max(enlarged) < np.asarray(noise).std()
 
 
-def test_a_teacher_changes_the_targets(folder: Path) -> None:
-    class Teacher:
-        def predict_on_batch(self, pixels: np.ndarray) -> np.ndarray:
-            return np.zeros((len(pixels), 3), np.float32)
-
-    _, plain = augmented(folder, (2, 0))[0]
-    _, taught = augmented(folder, (2, 0), Teacher())[0]
-    np.testing.assert_allclose(taught, 0.3 * plain + 0.7 / 3, atol=1e-6)
-
-
-def test_chances_of_outliers_and_of_small_labels() -> None:
-    images = [LabelledImage(Path(f"{i}"), "large" if i < 80 else "small") for i in range(100)]
-    outliers = [LabelledImage(Path(f"{i}"), "other") for i in range(50)]
-    chances = chances_of(images, outliers)
-    assert chances.sum() == pytest.approx(1)
-    assert chances[100:].sum() == pytest.approx(0.4)
-    small = chances[80:100].sum() / chances[:100].sum()
-    assert small == pytest.approx(20**0.7 / (20**0.7 + 80**0.7))
+def test_boxes_are_inside() -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        left, upper, right, lower = crop_box(100, rng)
+        assert 0 <= left < right <= 100 + 1e-9
+        assert 0 <= upper < lower <= 100 + 1e-9

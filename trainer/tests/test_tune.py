@@ -45,7 +45,7 @@ def data(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Data:
     return Data(folder, made / "manifest.csv", outliers)
 
 
-def flags(data: Data, folder: Path, epochs: int, **others: object) -> argparse.Namespace:
+def flags(data: Data, folder: Path, steps: int, **others: object) -> argparse.Namespace:
     options = {
         "tower": TINY,
         "base-weights": "none",
@@ -53,7 +53,9 @@ def flags(data: Data, folder: Path, epochs: int, **others: object) -> argparse.N
         "manifest": data.manifest,
         "outliers": data.outliers,
         "run-folder": folder,
-        "epochs": epochs,
+        "pixels": folder / "pixels.npy",
+        "steps": steps,
+        "checkpoint-steps": 2,
         "image-size": 48,
         "batch-size": 8,
         **others,
@@ -65,18 +67,18 @@ def flags(data: Data, folder: Path, epochs: int, **others: object) -> argparse.N
 
 @pytest.fixture(scope="module")
 def tuned(data: Data, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The run folder of two epochs; a copy of it after the first is in `epoch1` beside it."""
-    folder = tmp_path_factory.mktemp("tuned") / "epoch2"
+    """The run folder of three steps; a copy of it after two is in `interrupted` beside it."""
+    folder = tmp_path_factory.mktemp("tuned") / "done"
     save_checkpoint = tune.save_checkpoint
 
     def save_and_copy(*arguments: Any) -> None:
         save_checkpoint(*arguments)
-        if tune.epochs_done(folder) == 1:
-            shutil.copytree(folder, folder.with_name("epoch1"))
+        if tune.steps_done(folder) == 2:
+            shutil.copytree(folder, folder.with_name("interrupted"))
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tune, "save_checkpoint", save_and_copy)
-        tune.tune(flags(data, folder, 2))
+        tune.tune(flags(data, folder, 3))
     return folder
 
 
@@ -88,26 +90,52 @@ def weights(folder: Path) -> list[np.ndarray]:
 
 
 def test_an_interrupted_run_ends_with_the_same_weights(data: Data, tuned: Path) -> None:
-    interrupted = tuned.with_name("epoch1")
-    assert tune.epochs_done(interrupted) == 1
-    tune.tune(flags(data, interrupted, 2))
+    interrupted = tuned.with_name("interrupted")
+    assert tune.steps_done(interrupted) == 2
+    tune.tune(flags(data, interrupted, 3))
     for actual, expected in zip(weights(interrupted), weights(tuned), strict=True):
         np.testing.assert_array_equal(actual, expected)
 
 
 def test_files_of_a_run(tuned: Path) -> None:
     log = list(csv.DictReader((tuned / "log.csv").read_text().splitlines()))
-    assert [row["epoch"] for row in log] == ["0", "1"]
-    assert all(0 <= float(row["val_accuracy"]) <= 1 for row in log)
-    assert list((tuned / "tensorboard").rglob("events*"))
-    assert [file.name for file in tuned.glob("*.keras")] == ["epoch2.keras"]
+    assert [row["step"] for row in log] == ["2", "3"]
+    assert [row["held_out"] == "" for row in log] == [True, False]
+    assert 0 <= float(log[1]["held_out"]) <= 1
+    assert {file.name for file in tuned.iterdir()} == {
+        *("average.keras", "log.csv", "pixels.npy", "pixels.sha256", "progress.json"),
+        *("step3.keras", "step3.npz", f"{TINY}.weights.h5"),
+    }
+
+
+def test_the_weights_are_averages(tuned: Path) -> None:
+    model = keras.models.load_model(tune.model_file(tuned, 3))
+    last = np.asarray(tune.tower_of(model, TINY).get_layer("top").kernel)
+    average = keras.models.load_model(tuned / tune.TEACHER, compile=False)
+    kernel = np.asarray(tune.tower_of(average, TINY).get_layer("top").kernel)
+    assert not np.allclose(kernel, last, atol=1e-7)
+    written = backbone(TINY, str(run_folder.weights_file(tuned, TINY))).get_layer("top").kernel
+    np.testing.assert_allclose(written, kernel, rtol=1e-3, atol=1e-5)  # float16
+
+
+def test_the_held_out_accuracy_counts_the_sports_only(data: Data, tuned: Path) -> None:
+    material = tune.read_material(
+        data.folder, data.manifest, data.outliers, [], tuned / "pixels.npy"
+    )
+    model = keras.models.load_model(tuned / tune.TEACHER, compile=False)
+    head = model.get_layer("head")
+    wanted = int(np.bincount(material.classes[len(material.images) :]).argmax())
+    bias = np.zeros(5)
+    bias[wanted], bias[4] = 1, 9  # the fifth label is another sport
+    head.set_weights([np.zeros(head.kernel.shape), bias])
+    expected = np.mean(material.classes[len(material.images) :] == wanted)
+    assert tune.held_out_accuracy(TINY, model, material) == expected
 
 
 def test_frozen_layers_do_not_change_and_the_others_do(tuned: Path) -> None:
     keras.utils.set_random_seed(1)
     before = backbone(TINY, "none")
-    model = keras.models.load_model(tune.model_file(tuned, 2))
-    after = model.get_layer(f"{TINY}_on_pixels").get_layer(TINY)
+    after = tune.tower_of(keras.models.load_model(tune.model_file(tuned, 3)), TINY)
     for name, unchanged in (("stem", True), ("depthwise", False), ("top", False)):
         actual, expected = after.get_layer(name).kernel, before.get_layer(name).kernel
         assert np.array_equal(actual, expected) is unchanged, name
@@ -124,8 +152,9 @@ def test_a_teacher_with_other_labels_or_size_is_an_error(data: Data, tuned: Path
 def test_tuning_with_a_teacher_in_bfloat16(data: Data, tuned: Path, tmp_path: Path) -> None:
     tune.tune(flags(data, tmp_path, 1, teacher=tuned, precision="bfloat16"))
     row = next(csv.DictReader((tmp_path / "log.csv").read_text().splitlines()))
-    assert 0 <= float(row["val_accuracy"]) <= 1
-    model = keras.models.load_model(tune.model_file(tmp_path, 1))
-    top = model.get_layer(f"{TINY}_on_pixels").get_layer(TINY).get_layer("top")
+    assert 0 <= float(row["held_out"]) <= 1
+    top = tune.tower_of(keras.models.load_model(tune.model_file(tmp_path, 1)), TINY).get_layer(
+        "top"
+    )
     assert (top.compute_dtype, top.kernel.dtype) == ("bfloat16", "float32")
     assert all(np.isfinite(weight).all() for weight in weights(tmp_path))
