@@ -56,7 +56,7 @@ $(VENV)/uv/ready: .ci/uv.lock
 
 $(VENV)/run/ready: gateway/requirements.lock client/requirements.lock \
     model/server/requirements.lock | $(VENV)/uv/ready
-	@.ci/environment.sh run client $^
+	@.ci/environment.sh run "gateway client" $^
 
 $(VENV)/dev/ready: .ci/requirements.lock | $(VENV)/uv/ready
 	@.ci/environment.sh dev "$(PACKAGES)" $^
@@ -89,7 +89,7 @@ sbom: $(VENV)/dev/ready
 
 proto: $(VENV)/dev/ready
 	cd gateway && $(DEV)/python -m grpc_tools.protoc -I. --python_out=. --pyi_out=. \
-	    tf_serving/api.proto
+	    open_inference/api.proto tf_serving/api.proto
 
 clean:
 	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache
