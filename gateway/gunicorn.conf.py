@@ -30,7 +30,7 @@ host = os.environ.get("HOST", "0.0.0.0")
 bind = f"{f'[{host}]' if ':' in host else host}:{os.environ.get('PORT', '9696')}"
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 worker_class = "gateway.worker.Worker"
-# The spare threads refuse surplus requests and answer health checks.
+# The spare threads refuse surplus requests and answer what needs no request slot.
 threads = settings.max_in_flight + 8
 timeout = int(settings.request_timeout) + 10
 graceful_timeout = int(settings.request_timeout) + 5

@@ -1,148 +1,111 @@
-"""gunicorn's threaded worker, changed so that no thread waits for a slow client.
+"""gunicorn's worker for the gateway: a loop that owns all connections, and threads.
 
-gunicorn gives a connection to a thread when its first byte has come, and the thread waits for the
-rest. Here the main loop collects a request's head, and its body if that is small; a thread gets
-what is complete. pyproject.toml pins gunicorn to the version whose methods are overridden.
+The loop gives complete requests to threads, which make the answers. So clients can hold connections
+and memory, for which there are limits, but neither the loop nor a thread.
 """
 
-import contextlib
-import re
-import selectors
-import socket
+import math
+import os
+import resource
 import time
-import uuid
-from collections.abc import MutableMapping
-from functools import partial
-from typing import Any
-from weakref import WeakKeyDictionary
+from concurrent.futures import ThreadPoolExecutor
 
-from flask import json
-from gunicorn.http import errors
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.config import Config
+from gunicorn.errors import ConfigError
+from gunicorn.workers.base import Worker as BaseWorker
 
 from gateway import memory
+from gateway.answers import answer
+from gateway.client_connection import ClientConnection, Phase
 from gateway.config import Settings
-from gateway.errors import GatewayError
-from gateway.problems import problem
+from gateway.connection_loop import ConnectionLoop
+from gateway.connection_table import Limits
+from gateway.request_reader import IncomingRequest
 
-HEAD_SECONDS = 10.0
+HEALTH = ("/healthz", "/ping")  # these have a thread of their own
+TICK = 1.0
 TRIM_SECONDS = 10.0
-MAX_HEAD = 32_768
-SMALL_BODY = 65_536
-CHUNK = 65_536
-CONTENT_LENGTH = re.compile(rb"(?im)^content-length:[ \t]*(\d{1,15})[ \t]*\r$")
-EXPECT = re.compile(rb"(?im)^expect:")
-# gunicorn's errors about a request, and their HTTP statuses; others are a 400.
-TITLES = {
-    errors.LimitRequestLine: (414, "URI Too Long"),
-    errors.LimitRequestHeaders: (431, "Request Header Fields Too Large"),
-    errors.ExpectationFailed: (417, "Expectation Failed"),
-    errors.UnsupportedTransferCoding: (501, "Not Implemented"),
-}
+HEAD_SECONDS = 10.0
+LINGER_SECONDS = 2.0
+MIN_MEMORY = 32_000_000  # bytes, for requests and answers together
+OWN_FILES = 256  # for all but clients: sources, the model server, metrics, forms, decoders
 
 
-class Worker(ThreadWorker):  # type: ignore[misc]
-    """Closes connections that do not send a request, or do not receive its answer, in time."""
+class Worker(BaseWorker):  # type: ignore[misc]
+    """Serves HTTP/1 without TLS."""
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._seconds = Settings.from_env().request_timeout
-        self._trimmed = time.monotonic()
-        self._received: MutableMapping[TConn, bytearray] = WeakKeyDictionary()
-        self._started: dict[TConn, float] = {}  # requests that a thread works on
+    alive: bool  # gunicorn's; False once the worker has to end
 
-    def enqueue_req(self, conn: TConn) -> None:
-        """Collect the request of a connection that is new or was kept alive."""
-        if self.cfg.is_ssl:
-            super().enqueue_req(conn)
-            return
-        ahead = conn.parser.unreader.take_buffered() if conn.parser else b""
-        self._received[conn] = bytearray(ahead)
-        if _is_complete(self._received[conn]):
-            super().enqueue_req(conn)
-            return
-        conn.sock.setblocking(False)
-        conn.timeout = time.monotonic() + HEAD_SECONDS
-        self.pending_conns.append(conn)  # murder_pending closes it after that time
-        self.poller.register(conn.sock, selectors.EVENT_READ, partial(self._collect, conn))
+    @classmethod
+    def check_config(cls, config: Config, _: object) -> None:
+        if config.is_ssl or config.proxy_protocol != "off":
+            raise ConfigError("gateway.worker.Worker has neither TLS nor the PROXY protocol")
 
-    def _collect(self, conn: TConn, client: socket.socket) -> None:
-        try:
-            chunk = client.recv(CHUNK)
-        except BlockingIOError:
-            return
-        except OSError:
-            chunk = b""
-        received = self._received[conn]
-        received += chunk
-        complete = _is_complete(received)
-        too_long = not complete and len(received) > MAX_HEAD + SMALL_BODY
-        if chunk and not complete and not too_long:
-            return
-        self.poller.unregister(client)
-        self.pending_conns.remove(conn)
-        if complete:
-            super().enqueue_req(conn)
-            return
-        if too_long:
-            error = errors.LimitRequestHeaders(str(len(received)))
-            self.handle_error(None, client, conn.client, error)
-        self.nr_conns -= 1
-        conn.close(graceful=True)
+    def run(self) -> None:
+        self._threads = ThreadPoolExecutor(self.cfg.threads)
+        self._health_thread = ThreadPoolExecutor(1)
+        self._loop = self._connection_loop()
+        self._ticked = self._trimmed = time.monotonic()
+        while self.alive and os.getppid() == self.ppid:
+            self._turn()
+        self._loop.stop(LINGER_SECONDS)
+        deadline = time.monotonic() + self.cfg.graceful_timeout
+        while self._loop.is_busy and time.monotonic() < deadline:
+            self._turn()
+        for pool in (self._threads, self._health_thread):
+            pool.shutdown(wait=False, cancel_futures=True)
 
-    def handle(self, conn: TConn) -> Any:
-        """Handle a collected request, in a thread."""
-        self._started[conn] = time.monotonic()
-        try:
-            if conn in self._received:
-                conn.init()
-                conn.parser.unreader.unread(bytes(self._received.pop(conn)))
-            return super().handle(conn)
-        finally:
-            del self._started[conn]
-
-    def murder_pending(self) -> None:
-        """Called about once a second."""
-        super().murder_pending()
-        now = time.monotonic()
-        for conn, started in list(self._started.items()):
-            if now > started + 2 * self._seconds:  # the answer is not being received
-                _shut_down(conn.sock, socket.SHUT_RDWR)
-            elif now > started + self._seconds:  # the body is not being sent
-                _shut_down(conn.sock, socket.SHUT_RD)
-        if now > self._trimmed + TRIM_SECONDS:
-            memory.trim()
-            self._trimmed = now
-
-    def handle_error(self, _: Any, client: socket.socket, __: Any, exc: Exception) -> None:
-        """Answer what the parser refuses with a problem object."""
-        if isinstance(exc, errors.ParseException):
-            status, title = TITLES.get(type(exc), (400, "Bad Request"))
-            self.log.info("%s: %s", title, type(exc).__name__)
-        else:
-            status, title = 500, GatewayError.title
-            self.log.exception("a request failed outside the application")
-        detail = "The service cannot read this request."
-        body = json.dumps(problem(status, title, detail, uuid.uuid4().hex)).encode()
-        head = (
-            f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n"
-            f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    def _connection_loop(self) -> ConnectionLoop:
+        settings = Settings.from_env()
+        limits = Limits(
+            connections=_connection_limit(self.cfg.worker_connections),
+            seconds={
+                Phase.IDLE: float(self.cfg.keepalive),
+                Phase.HEAD: HEAD_SECONDS,
+                Phase.BODY: settings.request_timeout,
+                Phase.WORKING: math.inf,  # the application has its own deadlines
+                Phase.SENDING: settings.request_timeout,
+                Phase.LINGERING: LINGER_SECONDS,
+            },
+            memory=max(MIN_MEMORY, settings.max_in_flight * settings.max_body_bytes // 4),
+            body_bytes=settings.max_body_bytes,
+            early=self.cfg.threads,
         )
-        with contextlib.suppress(OSError):
-            client.send(head.encode() + body)
+        # gunicorn writes to the pipe when a signal has come.
+        return ConnectionLoop(self.sockets, self.PIPE, limits, self.cfg, self._start)
+
+    def _turn(self) -> None:
+        self._loop.turn(TICK)
+        now = time.monotonic()
+        if now < self._ticked + TICK:
+            return
+        self._ticked = now
+        self.notify()
+        self._loop.expire()
+        if now >= self._trimmed + TRIM_SECONDS:
+            self._trimmed = now
+            self._threads.submit(memory.trim)
+
+    def _start(self, connection: ClientConnection, request: IncomingRequest) -> None:
+        self.nr += 1
+        if self.nr >= self.max_requests and self.alive:
+            self.log.info("Autorestarting worker after current request.")
+            self.alive = False
+        pool = self._health_thread if request.head.path in HEALTH else self._threads
+        pool.submit(self._work, connection, request)
+
+    def _work(self, connection: ClientConnection, request: IncomingRequest) -> None:
+        keep = self.alive and self.cfg.keepalive > 0
+        addresses = connection.client, connection.server
+        sent, connection.keep = answer(self.wsgi, request, *addresses, self.cfg, keep)
+        self._loop.answered(connection, connection.send(sent))
 
 
-def _is_complete(received: bytearray) -> bool:
-    """Whether a thread can work on what has come without waiting for the client."""
-    head, end, body = bytes(received).partition(b"\r\n\r\n")
-    if not end:
-        return False
-    length = CONTENT_LENGTH.search(head + b"\r")
-    if length is None or EXPECT.search(head):
-        return True
-    return len(body) >= min(int(length[1]), SMALL_BODY)
-
-
-def _shut_down(client: socket.socket, how: int) -> None:
-    with contextlib.suppress(OSError):
-        client.shutdown(how)
+def _connection_limit(wanted: int) -> int:
+    """Raise this process' limit of open files, if need be; how many connections fit below it."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OWN_FILES
+    if soft != resource.RLIM_INFINITY and soft < needed:
+        soft = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    return wanted if soft == resource.RLIM_INFINITY else min(wanted, soft - OWN_FILES)

@@ -1,0 +1,99 @@
+"""The bytes of an answer: the application's, or a refusal by the worker itself."""
+
+import logging
+import uuid
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from flask import json
+from gunicorn.config import Config
+from gunicorn.http import errors
+from gunicorn.http.wsgi import create
+
+from gateway.errors import GatewayError, TooManyRequests
+from gateway.problems import problem
+from gateway.request_reader import IncomingRequest
+
+App = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+# The worker's own refusals, by their statuses.
+TITLES = {
+    400: "Bad Request",
+    408: "Request Timeout",
+    414: "URI Too Long",
+    417: "Expectation Failed",
+    429: TooManyRequests.title,
+    431: "Request Header Fields Too Large",
+    500: GatewayError.title,
+    501: "Not Implemented",
+}
+DETAILS = {
+    408: "The request did not arrive in time.",
+    429: "The service is busy; please try again in a moment.",
+    500: "The service failed; the log has the reason.",
+}
+# gunicorn's errors about a request; others are a 400.
+STATUSES = {
+    errors.LimitRequestLine: 414,
+    errors.ExpectationFailed: 417,
+    errors.LimitRequestHeaders: 431,
+    errors.UnsupportedTransferCoding: 501,
+}
+
+log = logging.getLogger(__name__)
+
+
+class _Buffer(bytearray):
+    """Takes the place of the socket that gunicorn's Response writes to."""
+
+    def sendall(self, data: bytes) -> None:
+        self += data
+
+
+def answer(
+    app: App, request: IncomingRequest, client: Any, server: Any, config: Config, keep: bool
+) -> tuple[bytes | bytearray, bool]:
+    """Run the application.
+
+    Args:
+        client: the client's address.
+        server: the address at which the client was accepted.
+        keep: whether the connection may be used again.
+
+    Returns:
+        The answer, and whether the connection can be used again.
+    """
+    buffer = _Buffer()
+    try:
+        response, environ = create(request.head, buffer, client, server, config)
+        environ["wsgi.multithread"] = True
+        environ["wsgi.input"] = request.body
+        if environ.pop("HTTP_TRANSFER_ENCODING", None):  # the body's chunks have been joined
+            environ["CONTENT_LENGTH"] = str(request.length)
+        if not keep:
+            response.force_close()
+        chunks = app(environ, response.start_response)
+        try:
+            for chunk in chunks:
+                response.write(chunk)
+            response.close()
+        finally:
+            if hasattr(chunks, "close"):
+                chunks.close()
+    except Exception:
+        log.exception("a request failed outside the application")
+        return refusal(500), False
+    return buffer, not response.should_close()
+
+
+def refusal(status: int) -> bytes:
+    """An answer with a problem object; the connection cannot be used again."""
+    title = TITLES[status]
+    detail = DETAILS.get(status, "The service cannot read this request.")
+    body = json.dumps(problem(status, title, detail, uuid.uuid4().hex)).encode()
+    retry = f"Retry-After: {TooManyRequests.retry_after}\r\n" if status == 429 else ""
+    head = (
+        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n{retry}"
+        f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
+    )
+    return head.encode() + body
