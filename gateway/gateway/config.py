@@ -10,6 +10,7 @@ from typing import Any
 
 import limits
 
+PROTOCOLS = ("tf-serving", "open-inference")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
@@ -61,6 +62,12 @@ def _refuse_unknown(environ: Mapping[str, str], known: list[str]) -> None:
             raise ValueError(f"{name}: there is no such setting; the nearest is {nearest}")
 
 
+def _protocol(text: str) -> str:
+    if text not in PROTOCOLS:
+        raise ValueError(f"{text!r} is none of {', '.join(PROTOCOLS)}")
+    return text
+
+
 def _setting(
     default: Any, read: Callable[[str], Any], variable: str = "", least: float = math.ulp(0)
 ) -> Any:
@@ -72,13 +79,14 @@ class Settings:
     """Every setting, with its default. Times are seconds, sizes bytes.
 
     `GATEWAY_<FIELD>` in the environment overrides a field; the model server's
-    address is `TF_SERVING_HOST`.
+    address is `TF_SERVING_HOST`, its protocol `MODEL_PROTOCOL`.
 
     Raises:
         ValueError: a value is invalid, or `GATEWAY_...` is no setting; the text names the variable.
     """
 
     tf_serving_host: str = _setting("localhost:8500", str, "TF_SERVING_HOST")
+    model_protocol: str = _setting("tf-serving", _protocol, "MODEL_PROTOCOL")
     model_name: str = _setting("sport-classification-model", str)
     labels: tuple[str, ...] = _setting((), _strings)  # for a model that has none of its own
     allowed_sources: tuple[str, ...] = _setting(

@@ -10,18 +10,19 @@ from gateway.config import Settings
 from gateway.errors import ModelFailed, TooManyRequests
 from gateway.images import scale
 from gateway.model_channel import ModelChannel
+from gateway.open_inference_client import OpenInferenceClient
 from gateway.signatures import Prediction, Signature, Tensors
 from gateway.tf_serving_client import TFServingClient
 
+PROTOCOLS: dict[str, type[TFServingClient] | type[OpenInferenceClient]] = {
+    "tf-serving": TFServingClient,
+    "open-inference": OpenInferenceClient,
+}
 VERSION_SECONDS = 5.0  # how often to read the signature of a server that does not name the version
 
 
 class ProtocolClient(Protocol):
     """One file a protocol; `deadline` is on time.monotonic's clock, errors are the channel's."""
-
-    @property
-    def services(self) -> Sequence[str]:
-        """The gRPC services that are asked."""
 
     def signature(self, labels: tuple[str, ...], deadline: float) -> Signature:
         """Read the model's inputs and outputs; `labels` are those of the settings."""
@@ -45,8 +46,9 @@ class ModelClient:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._channel = ModelChannel(settings.tf_serving_host, TFServingClient.services)
-        self._client: ProtocolClient = TFServingClient(self._channel, settings.model_name)
+        protocol = PROTOCOLS[settings.model_protocol]
+        self._channel = ModelChannel(settings.tf_serving_host, protocol.services)
+        self._client: ProtocolClient = protocol(self._channel, settings.model_name)
         self._signature: Signature | None = None
         self._signature_read_at = 0.0  # on time.monotonic's clock
 

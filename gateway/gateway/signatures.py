@@ -55,7 +55,8 @@ class Signature:
     input: str
     dtype: str  # "uint8" or "float32"
     size: tuple[int, int]  # height, width
-    output: str
+    output: str  # the scores
+    outputs: tuple[str, ...]  # all that the model has
     labels: tuple[str, ...]  # empty: the model returns them
     explains: bool
 
@@ -86,6 +87,7 @@ class Signature:
             dtype=spec.dtype,
             size=(spec.shape[1], spec.shape[2]),
             output=_scores_output(outputs),
+            outputs=tuple(outputs),
             labels=() if LABELS in outputs else labels,
             explains=explains,
         )

@@ -20,6 +20,7 @@ def test_defaults() -> None:
 def test_every_setting_is_read_from_its_variable() -> None:
     environ = {
         "TF_SERVING_HOST": "model:9000",
+        "MODEL_PROTOCOL": "open-inference",
         "GATEWAY_MODEL_NAME": "other",
         "GATEWAY_LABELS": "a, b,c",
         "GATEWAY_ALLOWED_SOURCES": "*.example.com,example.org",
@@ -44,6 +45,7 @@ def test_every_setting_is_read_from_its_variable() -> None:
     assert set(environ) == set(Settings.variables().values())
     assert Settings.from_env(environ) == Settings(
         tf_serving_host="model:9000",
+        model_protocol="open-inference",
         model_name="other",
         labels=("a", "b", "c"),
         allowed_sources=("*.example.com", "example.org"),
@@ -127,6 +129,7 @@ def test_what_kubernetes_sets_for_a_service_is_no_setting(service: str) -> None:
         ("GATEWAY_LABELS", "a,a"),
         ("GATEWAY_MODEL_NAME", ""),
         ("TF_SERVING_HOST", ""),
+        ("MODEL_PROTOCOL", "rest"),
         ("GATEWAY_REFUSED_NETWORKS", "10.0.0.1/8"),
         ("GATEWAY_NAMESERVER", "dns.example:53"),
         ("GATEWAY_NAMESERVER", "1.1.1.1"),
