@@ -57,9 +57,7 @@ class OpenInferenceClient:
             model_name=self._model_name,
             id=request_id,
             inputs=[tensor],
-            outputs=[
-                oip.ModelInferRequest.InferRequestedOutputTensor(name=name) for name in wanted
-            ],
+            outputs=wanted,
             raw_input_contents=[b"".join(image.tobytes() for image in images)],
         )
         response = self._channel.call(
