@@ -7,6 +7,8 @@ from PIL import ExifTags, Image, ImageFilter, ImageOps
 
 ROTATED_RIGHT = 6  # EXIF orientation: the stored image is rotated a quarter turn to the left
 
+SQUARE = 224  # pixels; data sets are often stored like this
+
 
 def _encode(image: Image.Image, **options: object) -> bytes:
     file = io.BytesIO()
@@ -24,12 +26,17 @@ def _rotated_by_exif(image: Image.Image) -> bytes:
     return _encode(image.transpose(Image.Transpose.ROTATE_90), exif=exif)
 
 
+def _squeezed(image: Image.Image) -> bytes:
+    return _encode(image.resize((SQUARE, SQUARE), Image.Resampling.BILINEAR, reducing_gap=2.0))
+
+
 # Each takes an upright RGB image and returns a JPEG file.
 DISTURBANCES: dict[str, Callable[[Image.Image], bytes]] = {
     "JPEG quality 20": lambda image: _encode(image, quality=20),
     "half the resolution": _half_size,
     "blurred (radius 2)": lambda image: _encode(image.filter(ImageFilter.GaussianBlur(2))),
     "greyscale": lambda image: _encode(ImageOps.grayscale(image)),
+    f"squeezed to {SQUARE} x {SQUARE}": _squeezed,
     "rotated by EXIF": _rotated_by_exif,
 }
 

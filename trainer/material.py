@@ -33,8 +33,10 @@ class Material:
     @property
     def targets(self) -> np.ndarray:
         """One-hot float32 [N, C]."""
-        one_hot: np.ndarray = np.eye(len(self.labels), dtype=np.float32)
-        return one_hot[self.classes[: len(self.images)]]
+        chosen: np.ndarray = np.eye(len(self.labels), dtype=np.float32)[
+            self.classes[: len(self.images)]
+        ]
+        return chosen
 
 
 def read_material(

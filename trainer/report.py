@@ -11,7 +11,6 @@ from scipy.stats import binomtest
 from sklearn.metrics import (
     confusion_matrix,
     precision_recall_fscore_support,
-    roc_auc_score,
     roc_curve,
 )
 
@@ -68,19 +67,12 @@ def roc_scores(predictions: Predictions, others: Predictions) -> tuple[np.ndarra
     return np.repeat([1, 0], sizes), scores
 
 
-def report(
-    predictions: Predictions,
-    classes: np.ndarray,
-    others: Predictions | None = None,
-    disturbed: dict[str, Predictions] | None = None,
-) -> str:
-    """All measurements, as Markdown.
+def report(predictions: Predictions, classes: np.ndarray) -> str:
+    """Accuracy, calibration, rejections and confusions on held-out images, as Markdown.
 
     Args:
         predictions: for N images.
         classes: int [N], the index of each one's label.
-        others: for images of none of the labels.
-        disturbed: for the N images again, by the name of the disturbance.
     """
     count = len(classes)
     correct = predictions.classes == classes
@@ -89,19 +81,9 @@ def report(
         f"- Accuracy on {count} held-out images: **{share(int(correct.sum()), count)}**.",
         f"- Expected calibration error ({BINS} bins): {error:.3f}.",
         f"- Of these images `in_domain` rejects {share(int(predictions.rejected.sum()), count)}.",
+        "",
+        per_label(predictions, classes),
     ]
-    if others is not None:
-        auroc = roc_auc_score(*roc_scores(predictions, others))
-        rejected = share(int(others.rejected.sum()), len(others.rejected))
-        lines += [
-            f"- Against {len(others.rejected)} images of other sports: AUROC {auroc:.3f}; "
-            f"{rejected} of them are rejected.",
-        ]
-    lines += ["", per_label(predictions, classes)]
-    if disturbed:
-        lines += ["", "| disturbance | accuracy |", "| --- | --- |"]
-        for name, given in disturbed.items():
-            lines.append(f"| {name} | {share(int((given.classes == classes).sum()), count)} |")
     return "\n".join(lines)
 
 

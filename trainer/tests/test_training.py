@@ -57,7 +57,8 @@ def test_evaluation_writes_report_card_and_files(
         "data": folder,
         "manifest": trained / MANIFEST,
         "saved-model": version,
-        "others": folder,
+        "further": folder,
+        "others": folder / "train",
         "card": card,
         "contact-sheet": sheet,
         "json": rows,
@@ -67,7 +68,13 @@ def test_evaluation_writes_report_card_and_files(
     evaluate.main()
     report = capsys.readouterr().out
     assert report.startswith("- Accuracy on 3 held-out images: **")
-    assert "- Against 21 images of other sports: AUROC" in report
+    for row in (
+        "held out | 3 |",
+        f"{folder.name} | 21 |",
+        "train | 21 |",
+        "held out, greyscale | 3",
+    ):
+        assert f"| {row}" in report
     assert report.strip() in card.read_text()
     assert sheet.is_file()
     probabilities = json.loads(rows.read_text())

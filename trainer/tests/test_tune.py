@@ -15,6 +15,7 @@ import tune
 from conftest import TINY
 from data import DataError, labels_of, read_images, write_manifest
 from kaggle_folder import write_folder
+from material import read_material
 from network import backbone
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -119,9 +120,7 @@ def test_the_weights_are_averages(tuned: Path) -> None:
 
 
 def test_the_held_out_accuracy_counts_the_sports_only(data: Data, tuned: Path) -> None:
-    material = tune.read_material(
-        data.folder, data.manifest, data.outliers, [], tuned / "pixels.npy"
-    )
+    material = read_material(data.folder, data.manifest, data.outliers, [], tuned / "pixels.npy")
     model = keras.models.load_model(tuned / tune.TEACHER, compile=False)
     head = model.get_layer("head")
     wanted = int(np.bincount(material.classes[len(material.images) :]).argmax())

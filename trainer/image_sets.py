@@ -1,0 +1,83 @@
+"""Sets of images that a model is judged on: of its sports, and of other sports."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from data import DataError, LabelledImage, classes_of, held_out, labels_of, read_images
+from PIL import Image
+
+from gateway.images import FORMATS
+
+
+@dataclass(frozen=True)
+class ImageSet:
+    """Images to judge a model on.
+
+    Attributes:
+        name: what reports call it.
+        files: N image files.
+        classes: int [N], the indices of the correct labels; None for images of other sports.
+    """
+
+    name: str
+    files: list[Path]
+    classes: np.ndarray | None
+
+    def contents(self) -> list[bytes]:
+        return [file.read_bytes() for file in self.files]
+
+
+def of_sports(name: str, images: Sequence[LabelledImage], labels: Sequence[str]) -> ImageSet:
+    """Images of the sports.
+
+    Raises:
+        DataError: there are none, or an image has a label that is not one of `labels`.
+    """
+    unknown = set(labels_of(images)) - set(labels)
+    if unknown or not images:
+        raise DataError(f"{name}: {min(unknown, default='no image')} is none of {list(labels)}")
+    return ImageSet(name, [image.path for image in images], classes_of(images, labels))
+
+
+def of_other_sports(folder: Path) -> ImageSet:
+    """All images below a folder.
+
+    Raises:
+        DataError: there are none.
+    """
+    files = image_files(folder)
+    if not files:
+        raise DataError(f"there is no image in {folder}")
+    return ImageSet(folder.name, files, None)
+
+
+def read_image_sets(
+    data: Path, manifest: Path, further: Sequence[Path], others: Sequence[Path]
+) -> list[ImageSet]:
+    """The held-out images, then further folders, then folders of other sports.
+
+    Args:
+        data: a folder of images.
+        manifest: the run folder's, which lists the held-out ones.
+        further: folders of images of the same sports.
+        others: folders of images of other sports.
+
+    Raises:
+        DataError: a set has no image, or a label that the held-out images lack.
+    """
+    images = held_out(read_images(data, manifest))
+    labels = labels_of(images)
+    return [
+        of_sports("held out", images, labels),
+        *(of_sports(folder.name, read_images(folder), labels) for folder in further),
+        *(of_other_sports(folder) for folder in others),
+    ]
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files below a folder whose names end like those of the formats that the gateway reads."""
+    formats = Image.registered_extensions()
+    files = [file for file in folder.rglob("*") if formats.get(file.suffix.lower()) in FORMATS]
+    return sorted(files)
