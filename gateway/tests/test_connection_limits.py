@@ -66,7 +66,8 @@ def test_more_connections_than_files_end_no_worker(image_server: ImageServer, jp
     body = json.dumps({"url": image_server.url("/slow")}).encode()
     with service_with(image_server) as service:
         pid = worker(service).pid
-        sent = POST + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
+        head = POST.replace(b"image/jpeg", b"application/json")
+        sent = head + b"Content-Length: %d\r\n\r\n%s" % (len(body), body)
         with connections(service, 2, sent) as working, connections(service, IDLE, b"GET") as idle:
             assert is_healthy(service, jpeg)
             assert {read_answer(client)[0] for client in working} == {504}
