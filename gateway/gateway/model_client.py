@@ -107,8 +107,8 @@ class ModelClient:
             raise
 
     def _is_outdated(self, signature: Signature, version: int) -> bool:
-        """Whether to read the signature again after an answer of this version; 0: it names none."""
-        if version:
+        """Whether to read the signature again after an answer of this version; 0: unknown."""
+        if version and signature.version:
             return version != signature.version
         return time.monotonic() - self._signature_read_at > VERSION_SECONDS
 

@@ -172,6 +172,8 @@ def _optional(outputs: Tensors, name: str, shape: tuple[int | None, ...]) -> np.
     if name not in outputs:
         return None
     values = _floats(outputs[name])
+    if values.ndim == len(shape) + 1 and values.shape[-1] == 1:
+        values = values[..., 0]  # Triton and MLServer return [N,1] for [N]
     matches = values.ndim == len(shape) and all(
         expected in (None, size) for expected, size in zip(shape, values.shape, strict=True)
     )

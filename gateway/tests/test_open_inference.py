@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from gateway_testing.fake_open_inference import FakeOpenInference
-from gateway_testing.fake_serving import SPORTS
+from gateway_testing.fake_serving import SPORTS, sports_outputs
 
 from gateway.config import PROTOCOLS, Settings
 from gateway.errors import ModelFailed, ModelUnavailable
@@ -95,6 +95,21 @@ def test_the_version_is_a_number_or_unknown(
 ) -> None:
     server.versions = versions
     assert model.signature(time.monotonic() + 20).version == version
+
+
+def test_a_version_that_only_the_answer_names_costs_no_second_reading(
+    model: ModelClient, server: FakeOpenInference
+) -> None:
+    server.versions = []  # as MLServer
+    predict(model)
+    assert model.known_signature
+
+
+def test_a_number_for_each_image_may_be_a_column(
+    model: ModelClient, server: FakeOpenInference
+) -> None:
+    server.arrays = {**sports_outputs(2), "in_domain": np.full((2, 1), 0.8, np.float32)}
+    assert predict(model)[0].in_domain == pytest.approx(0.8)
 
 
 def test_a_model_that_is_not_ready_is_unavailable(
