@@ -11,7 +11,7 @@ VENV := .venv
 DEV := $(CURDIR)/$(VENV)/dev/bin
 UV := $(CURDIR)/$(VENV)/uv/bin/uv
 PACKAGES := gateway client model/server trainer
-TYPED := $(PACKAGES) kube-config bench
+TYPED := $(PACKAGES) kube-config
 TESTED := $(PACKAGES) kube-config
 REPORTS := $(CURDIR)/$(VENV)/reports
 # Test processes: more than processors where tests mostly wait.
@@ -19,11 +19,13 @@ WORKERS_gateway := 4
 # Each process imports TensorFlow, which takes longer than the tests.
 WORKERS_model/server := 0
 WORKERS := 2
+OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 # With COVERAGE=1 these fail below the floor in their pyproject.toml.
 COVERED := gateway client
 
 .DEFAULT_GOAL := help
-.PHONY: help run test bench setup sbom lint format lock proto clean
+.PHONY: help run test $(TESTED:%=test-%) bench setup sbom lint lint-style lint-types \
+    lint-bench-types audit format lock proto clean
 
 help:
 	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -8
@@ -31,20 +33,38 @@ help:
 run: $(VENV)/run/ready
 	@exec $(VENV)/run/bin/python gateway/run_local.py
 
+# Two packages at a time: some mostly wait, others compute. The output of each comes when it ends.
 test: $(VENV)/dev/ready
-	@set -e; $(foreach package,$(TESTED),echo "== $(package)"; cd $(CURDIR)/$(package); \
-	    $(DEV)/python -m pytest -q -rs -n $(or $(WORKERS_$(package)),$(WORKERS)) --dist loadfile \
-	    --junitxml=$(REPORTS)/$(subst /,-,$(package)).xml \
-	    $(if $(COVERAGE),$(if $(filter $(package),$(COVERED)),--cov)) $(TEST_FLAGS);)
+	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(OUTPUT_SYNC) $(TESTED:%=test-%)
+
+$(TESTED:%=test-%): test-%: $(VENV)/dev/ready
+	@echo "== $*"; cd $* && $(DEV)/python -m pytest -q -rs -n $(or $(WORKERS_$*),$(WORKERS)) \
+	    --dist loadfile --junitxml=$(REPORTS)/$(subst /,-,$*).xml \
+	    $(if $(COVERAGE),$(if $(filter $*,$(COVERED)),--cov)) $(TEST_FLAGS)
 
 setup: $(VENV)/dev/ready
 
-lint: $(VENV)/dev/ready
+lint: lint-style lint-types lint-bench-types
+
+lint-style: $(VENV)/dev/ready
 	$(DEV)/ruff check --config .ci/ruff.toml .
 	$(DEV)/ruff format --check --config .ci/ruff.toml .
-	@set -e; for package in $(TYPED); do (cd $$package && $(DEV)/mypy); done
 	@set -e; for package in $(filter-out trainer,$(PACKAGES)); do (cd $$package && $(DEV)/deptry .); done
 	@cd trainer && $(DEV)/deptry . ../dataset
+	$(DEV)/zizmor --offline --quiet .github/workflows
+	$(DEV)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
+
+# They share a cache: what one has read, such as NumPy's types, the next need not.
+lint-types: $(VENV)/dev/ready
+	@set -e; for package in $(TYPED); do (cd $$package && $(DEV)/mypy --cache-dir $(CURDIR)/.mypy_cache); done
+
+# Its options differ, so that it would replace what the others have cached.
+lint-bench-types: $(VENV)/dev/ready
+	@cd bench && $(DEV)/mypy
+
+# Known vulnerabilities of what the locks list.
+audit: $(VENV)/dev/ready
+	$(DEV)/python .ci/audit.py
 
 format: $(VENV)/dev/ready
 	$(DEV)/ruff check --fix --config .ci/ruff.toml .
