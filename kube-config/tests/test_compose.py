@@ -58,9 +58,15 @@ def test_openvino_is_checked_at_its_port_and_of_one_version(services: Services) 
     openvino = services["model-openvino"]
     given = flags(openvino["command"])
     assert given["port"] == "8500"
-    assert openvino["healthcheck"]["test"][-1].endswith(f":{given['rest_port']}/v2/health/ready")
+    ready = f":{given['rest_port']}/v2/models/{given['model_name']}/ready"
+    assert openvino["healthcheck"]["test"][-1].endswith(ready)
     text = (ROOT / "kube-config/overlays/openvino/Dockerfile").read_text()
     assert f"ARG OPENVINO_IMAGE={openvino['image']}\n" in text
+
+
+def test_the_protocol_is_the_servers(services: Services) -> None:
+    assert services["gateway-openvino"]["environment"]["MODEL_PROTOCOL"] == "open-inference"
+    assert "MODEL_PROTOCOL" not in services["gateway"]["environment"]
 
 
 def test_labels_are_those_of_the_model(services: Services) -> None:

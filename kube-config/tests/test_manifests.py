@@ -91,6 +91,20 @@ def test_openvino_listens_on_the_ports_and_serves_the_model_that_are_used() -> N
     assert f" {given['model_name']} {given['model_path']}\n" in openvino.dockerfile("model")
 
 
+def test_the_model_has_a_thread_for_every_call(manifests: Manifests) -> None:
+    gateways = manifests.spec("HorizontalPodAutoscaler", "gateway")["maxReplicas"]
+    workers = gateways * int(manifests.environment("gateway")["WEB_CONCURRENCY"])
+    dockerfile = re.search(r"TFS_GRPC_MAX_THREADS=(\d+)", manifests.dockerfile("model"))
+    threads = dockerfile[1] if dockerfile else manifests.model_flags()["grpc_max_threads"]
+    calls = workers * (manifests.settings().max_in_flight + 1)  # and one for a readiness probe
+    assert calls <= int(threads)
+
+
+def test_the_protocol_is_the_servers(manifests: Manifests) -> None:
+    expected = "open-inference" if manifests is rendered("openvino") else "tf-serving"
+    assert manifests.settings().model_protocol == expected
+
+
 def test_labels_are_set_only_for_the_model_without_string_outputs(manifests: Manifests) -> None:
     expected = labels() if manifests is rendered("openvino") else ()
     assert manifests.settings().labels == expected
