@@ -15,13 +15,16 @@ CHUNKED = POST + b"Transfer-Encoding: chunked\r\n"
 
 @contextlib.contextmanager
 def connections(service: Service, count: int, sent: bytes) -> Iterator[list[socket.socket]]:
-    """Clients that send this, as far as it is taken at once, and then nothing."""
+    """Clients that send this and then nothing, and whose system takes little of an answer."""
     with contextlib.ExitStack() as stack:
         clients = []
         for _ in range(count):
-            client = socket.create_connection(("127.0.0.1", service.port), timeout=60)
-            clients.append(stack.enter_context(contextlib.closing(client)))
+            client = stack.enter_context(socket.socket())
+            client.settimeout(60)
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            client.connect(("127.0.0.1", service.port))
             client.sendall(sent)
+            clients.append(client)
         yield clients
 
 

@@ -71,7 +71,7 @@ FORMS = {
     "a bad version": b"GET /ping HTTP/3.7\r\n\r\n",
     "HTTP/2": b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + bytes(100),
     "TLS": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(500),
-    "requests for small answers": PING * 300,
+    "requests for small answers": PING * 1500,
     "requests for large answers": LARGE * 10,
 }
 
