@@ -16,8 +16,6 @@ OPERATIONS = PLAIN_EXPORT / "operations"  # float operations per image; written 
 OUR_MODEL = ROOT / "model/sport-classification-model"
 VERSION = max(OUR_MODEL.iterdir(), key=lambda folder: int(folder.name))  # the newest
 
-# What TensorFlow Serving does by default.
-AS_TF_SERVING = ("--engine=tensorflow", "--mixed_precision=off")
 BATCHING = ("--enable_batching", f"--batching_parameters_file={ROOT / 'model/batching.conf'}")
 # As many request slots as clients; here all images come from one address.
 SLOTS_FOR_ALL = {"GATEWAY_MAX_IN_FLIGHT": "32", "GATEWAY_MAX_PER_SOURCE": "32"}
@@ -67,9 +65,9 @@ def peers() -> list[Service]:
         *(run_local.tool("bench-bentoml", "bentoml"), "serve", "bentoml_peer:Gateway"),
         *("--host=127.0.0.1", "--port={port}"),
     )
-    plain_server = _model_server(PLAIN_EXPORT, *AS_TF_SERVING)
+    tf_server = (python("bench-reference"), "tf_server.py", "{model_port}", str(PLAIN_EXPORT))
     return [
-        Service("reference", (plain_server, Command(reference, PEERS))),
+        Service("reference", (Command(tf_server, PEERS), Command(reference, PEERS))),
         Service("Flask + gunicorn", (_with_model(monolith),)),
         Service("LitServe", (_with_model(litserve),)),
         Service("BentoML", (_with_model(bentoml),)),
