@@ -18,9 +18,9 @@ from gunicorn.http.unreader import IterUnreader
 MAX_HEAD = 32_768
 MAX_CHUNK_LINE = 1_024
 MAX_TRAILERS = 8_192
-# A chunk costs time, however short: beyond these many, their mean length counts.
-MANY_CHUNKS = 1_000
-SHORT_CHUNK = 100
+# A chunk costs time, however short: if there are more, they must not be short on average.
+MANY_CHUNKS = 100
+SHORT_CHUNK = 512
 HEAD_END = re.compile(rb"\r\n\r\n|(?<!\r)\n")  # a line that ends with LF alone is refused at once
 CHUNK_LINE = re.compile(rb"([0-9A-Fa-f]{1,16})" + CHUNK_EXT_RE.pattern)
 HOST = re.compile(r"([\w.~!$&'()*+,;=%-]*|\[[0-9A-Fa-f:.]+\])(:[0-9]*)?", re.ASCII)
