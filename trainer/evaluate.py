@@ -23,7 +23,7 @@ from disturbances import DISTURBANCES, disturb
 from image_sets import ImageSet, read_image_sets
 from predictions import Predictions, agreement, predict_with_saved_model, predict_with_service
 from report import report, write_card
-from summary import Judged, summary
+from summary import judge, summary
 
 
 def read_flags() -> argparse.Namespace:
@@ -60,7 +60,7 @@ def evaluate(flags: argparse.Namespace) -> None:
             return predict_with_saved_model(flags.saved_model, files, description)
         return predict_with_service(flags.server, files)
 
-    judged = [Judged(one.name, predict(one.contents(), one.name), one.classes) for one in sets]
+    judged = [judge(one, predict(one.contents(), one.name)) for one in sets]
     own, others = judged[0], next((one for one in judged if one.classes is None), None)
     assert own.classes is not None
     if flags.saved_model and flags.server:
@@ -70,7 +70,7 @@ def evaluate(flags: argparse.Namespace) -> None:
     if flags.disturbed:
         text += "\n\n" + summary(
             [
-                Judged(f"{one.name}, {name}", predict(disturbed(one, name), name), one.classes)
+                judge(one, predict(disturbed(one, name), name), f"{one.name}, {name}")
                 for one in sets
                 for name in DISTURBANCES
                 if one.classes is not None

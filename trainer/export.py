@@ -1,9 +1,10 @@
-"""Write a trained run as a SavedModel that TensorFlow Serving loads.
+"""Write a trained run as a SavedModel that TensorFlow Serving loads, into a staging folder.
 
-    python trainer/export.py --run-folder runs/first --data FOLDER --version 1
+    python trainer/export.py --run-folder runs/first --data FOLDER --version 4
 
-The signatures are `serving_default` and `explain`; model/README.md describes them.
-Stops with an error when the SavedModel and the Keras model disagree.
+promote.py compares it with the served version and moves it to where servers look. The
+signatures are `serving_default` and `explain`; model/README.md describes them. Stops with an
+error when the SavedModel and the Keras model disagree.
 """
 
 import argparse
@@ -16,7 +17,7 @@ import keras
 import numpy as np
 import run_folder
 import tensorflow as tf
-from calibration import calibrate
+from calibration import calibrate, reliability
 from data import DataError, LabelledImage, classes_of, held_out, load_batches, read_images
 from extra_assets import write_provenance, write_warm_up
 from features import BATCH_SIZE
@@ -26,7 +27,9 @@ from scipy.special import softmax
 from servable import Servable, freeze, neighbour_rank
 
 MODEL_NAME = "sport-classification-model"
-DESTINATION = Path(__file__).resolve().parents[1] / "model" / MODEL_NAME
+ROOT = Path(__file__).resolve().parents[1]
+SERVED = ROOT / "model" / MODEL_NAME
+STAGING = ROOT / "runs" / "staged"
 TOLERANCE = 1e-3  # of a probability
 COMPARED = 32  # images
 
@@ -41,7 +44,7 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
     Args:
         folder: the run folder that train.py wrote.
         data: the images it was trained on; the held-out ones serve to calibrate and compare.
-        destination: the model folder, in which the version's folder is created.
+        destination: the folder in which the version's folder is created; not the served one.
         version: a positive number that does not exist yet.
 
     Returns:
@@ -51,6 +54,8 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
         DataError, ExportError, FileNotFoundError
     """
     target = destination / str(version)
+    if destination.resolve() == SERVED:
+        raise ExportError(f"{destination} is served; promote.py moves a version there")
     if target.exists():
         raise ExportError(f"{target} exists already; a version is never changed")
     keras.config.set_dtype_policy("float32")
@@ -58,8 +63,12 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
     images = held_out(read_images(data, folder / run_folder.MANIFEST))
 
     logits, similarity = predict(run, images)
-    calibration = calibrate(logits, similarity, classes_of(images, run.labels))
-    print(f"calibration: {calibration}")
+    classes = classes_of(images, run.labels)
+    calibration = calibrate(logits, similarity, classes)
+    reliable = reliability(logits, similarity, classes)
+    print(calibration, reliable, sep="\n")
+    if reliable.warning:
+        print(f"warning: {reliable.warning}", file=sys.stderr)
     unfinished = destination / f".{version}.unfinished"
     shutil.rmtree(unfinished, ignore_errors=True)
     Servable(freeze(run), run.labels, calibration).save(str(unfinished))
@@ -68,7 +77,7 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
     except ValueError as error:
         raise ExportError(str(error)) from error
     write_warm_up(unfinished, MODEL_NAME)
-    write_provenance(unfinished, folder, calibration)
+    write_provenance(unfinished, folder, calibration, reliable)
     expected = softmax(logits[:COMPARED] / calibration.temperature, axis=1)
     compare(unfinished, images[:COMPARED], expected)
     unfinished.rename(target)
@@ -114,11 +123,14 @@ def compare(folder: Path, images: list[LabelledImage], expected: np.ndarray) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--run-folder", type=Path, required=True)
-    parser.add_argument("--data", type=Path, required=True, help="a folder in the Kaggle layout")
-    parser.add_argument("--destination", type=Path, default=DESTINATION)
-    parser.add_argument("--version", type=int, required=True)
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
+    add = parser.add_argument
+    add("--run-folder", type=Path, required=True, help="what train.py wrote")
+    add("--data", type=Path, required=True, help="a folder of images, see dataset/README.md")
+    add("--destination", type=Path, default=STAGING, help="where to create the version's folder")
+    add("--version", type=int, required=True, help="a number that was not used before")
     flags = parser.parse_args()
     try:
         print(export(flags.run_folder, flags.data, flags.destination, flags.version))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import run_folder
 import tensorflow as tf
-from calibration import Calibration
+from calibration import Calibration, Reliability
 from network import SIZE
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
 
@@ -18,12 +18,15 @@ WARM_UP_BATCH_SIZES = (1, 2, 4, 8, 16)
 RECORDED_PACKAGES = ("tensorflow", "keras", "numpy", "scikit-learn", "pillow")
 
 
-def write_provenance(version: Path, folder: Path, calibration: Calibration) -> None:
+def write_provenance(
+    version: Path, folder: Path, calibration: Calibration, reliability: Reliability
+) -> None:
     """Record which run the version was exported from, its calibration and package versions."""
     provenance = {
         "run": json.loads((folder / "run.json").read_text()),
         "manifest_sha256": hashlib.sha256((folder / run_folder.MANIFEST).read_bytes()).hexdigest(),
         "calibration": asdict(calibration),
+        "reliability": asdict(reliability),
         "versions": {name: metadata.version(name) for name in RECORDED_PACKAGES},
     }
     file = version / FOLDER / "provenance.json"

@@ -18,18 +18,20 @@ class ImageSet:
     Attributes:
         name: what reports call it.
         files: N image files.
+        labels: the names of the classes.
         classes: int [N], the indices of the correct labels; None for images of other sports.
     """
 
     name: str
     files: list[Path]
+    labels: list[str]
     classes: np.ndarray | None
 
     def contents(self) -> list[bytes]:
         return [file.read_bytes() for file in self.files]
 
 
-def of_sports(name: str, images: Sequence[LabelledImage], labels: Sequence[str]) -> ImageSet:
+def of_sports(name: str, images: Sequence[LabelledImage], labels: list[str]) -> ImageSet:
     """Images of the sports.
 
     Raises:
@@ -37,11 +39,11 @@ def of_sports(name: str, images: Sequence[LabelledImage], labels: Sequence[str])
     """
     unknown = set(labels_of(images)) - set(labels)
     if unknown or not images:
-        raise DataError(f"{name}: {min(unknown, default='no image')} is none of {list(labels)}")
-    return ImageSet(name, [image.path for image in images], classes_of(images, labels))
+        raise DataError(f"{name}: {min(unknown, default='no image')} is none of {labels}")
+    return ImageSet(name, [image.path for image in images], labels, classes_of(images, labels))
 
 
-def of_other_sports(folder: Path) -> ImageSet:
+def of_other_sports(folder: Path, labels: list[str]) -> ImageSet:
     """All images below a folder.
 
     Raises:
@@ -50,7 +52,7 @@ def of_other_sports(folder: Path) -> ImageSet:
     files = image_files(folder)
     if not files:
         raise DataError(f"there is no image in {folder}")
-    return ImageSet(folder.name, files, None)
+    return ImageSet(folder.name, files, labels, None)
 
 
 def read_image_sets(
@@ -72,7 +74,7 @@ def read_image_sets(
     return [
         of_sports("held out", images, labels),
         *(of_sports(folder.name, read_images(folder), labels) for folder in further),
-        *(of_other_sports(folder) for folder in others),
+        *(of_other_sports(folder, labels) for folder in others),
     ]
 
 

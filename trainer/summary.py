@@ -4,6 +4,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from data import DataError
+from image_sets import ImageSet
 from predictions import Predictions
 from report import calibration_error, roc_scores, share
 from scipy.stats import binomtest
@@ -42,6 +44,18 @@ class Judged:
         }
         label = min(recalls, key=lambda name: recalls[name])
         return f"{label} {recalls[label]:.1%}"
+
+
+def judge(images: ImageSet, predictions: Predictions, name: str = "") -> Judged:
+    """What a model predicted for a set.
+
+    Raises:
+        DataError: its labels are not those of the images.
+    """
+    if predictions.labels != images.labels:
+        labels = images.labels
+        raise DataError(f"the model's labels are {predictions.labels}, the images' are {labels}")
+    return Judged(name or images.name, predictions, images.classes)
 
 
 def summary(judged: Sequence[Judged]) -> str:

@@ -9,7 +9,7 @@ import pytest
 import tensorflow as tf
 import train
 from conftest import TINY, TINY_299
-from export import ExportError, export
+from export import SERVED, ExportError, export
 from tensorflow_serving.apis import prediction_log_pb2
 
 pytestmark = pytest.mark.usefixtures("tiny")
@@ -69,7 +69,9 @@ def test_loads_in_the_way_of_tensorflow_serving(version: Path) -> None:
 def test_provenance_names_the_run(trained: Path, version: Path) -> None:
     provenance = json.loads((version / "assets.extra" / "provenance.json").read_text())
     assert provenance["run"] == json.loads((trained / "run.json").read_text())
-    assert set(provenance) == {"run", "manifest_sha256", "calibration", "versions"}
+    assert set(provenance) == {
+        *("run", "manifest_sha256", "calibration", "reliability", "versions")
+    }
     assert provenance["versions"]["keras"] == keras.__version__
 
 
@@ -89,3 +91,9 @@ def test_warm_up_requests(version: Path) -> None:
 def test_an_existing_version_is_not_overwritten(trained: Path, version: Path) -> None:
     with pytest.raises(ExportError, match="exists already"):
         export(trained, trained, version.parent, version=1)
+
+
+def test_the_served_folder_is_refused(trained: Path) -> None:
+    with pytest.raises(ExportError, match="is served"):
+        export(trained, trained, SERVED, version=99)
+    assert not (SERVED / "99").exists()

@@ -1,7 +1,9 @@
 import numpy as np
 import pytest
+from data import DataError
+from image_sets import ImageSet
 from predictions import Predictions
-from summary import Judged, paired_test, summary
+from summary import Judged, judge, paired_test, summary
 
 LABELS = ["a", "b"]
 
@@ -38,3 +40,11 @@ def test_paired_test() -> None:
     assert (only_first, only_second) == (9, 6)
     assert chance == pytest.approx(0.6072, abs=1e-4)  # 2 * P(X <= 6), X ~ B(15, 1/2)
     assert paired_test(first, first) == (0, 0, 1.0)
+
+
+def test_a_model_with_other_labels_cannot_be_judged() -> None:
+    images = ImageSet("own", [], ["a", "c"], None)
+    with pytest.raises(DataError, match="the model's labels are"):
+        judge(images, OWN.predictions)
+    own = judge(ImageSet("own", [], LABELS, OWN.classes), OWN.predictions)
+    assert (own.name, own.right.tolist()) == ("own", OWN.right.tolist())
