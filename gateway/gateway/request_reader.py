@@ -16,7 +16,7 @@ from gunicorn.http.message import Request
 from gunicorn.http.unreader import IterUnreader
 
 MAX_HEAD = 32_768
-MAX_CHUNK_LINE = 1_024
+MAX_CHUNK_LINE = 256
 MAX_TRAILERS = 8_192
 # A chunk costs time, however short: if there are more, they must not be short on average.
 MANY_CHUNKS = 100
