@@ -11,7 +11,7 @@ PROFILES = {
     "serving": {"gateway", "model"},
     "embedded": {"gateway-embedded", "model-embedded"},
     "openvino": {"gateway-openvino", "model-openvino"},
-    "monitoring": {"prometheus", "grafana"},
+    "monitoring": {"alertmanager", "grafana", "prometheus"},
 }
 Services = dict[str, dict[str, Any]]
 
@@ -111,5 +111,5 @@ def test_mounted_files_exist(services: Services) -> None:
         for volume in service.get("volumes", [])
     ]
     files = [ROOT / path for path in mounted if "/" in path]
-    assert len(files) == 6
+    assert len(files) == 7
     assert [file for file in files if not file.exists()] == []

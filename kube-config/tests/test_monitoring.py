@@ -69,11 +69,21 @@ def test_each_alert_fires_in_its_case_only(firing: str, tmp_path: Path) -> None:
 
 
 def expected(alert: dict[str, Any], fires: bool) -> dict[str, Any]:
-    labels = {"ServiceUnreachable": {"job": "gateway"}, "GatewaySlow": {"stage": "predict"}}
-    summary = alert["annotations"]["summary"].replace("{{ $labels.job }}", "gateway")
-    text = {"exp_labels": labels.get(alert["alert"], {}), "exp_annotations": {"summary": summary}}
-    name, firing = alert["alert"], [text] if fires else []
-    return {"eval_time": "25m", "alertname": name, "exp_alerts": firing}
+    own = {"ServiceUnreachable": {"job": "gateway"}, "GatewaySlow": {"stage": "predict"}}
+    annotations = dict(alert["annotations"])
+    annotations["summary"] = annotations["summary"].replace("{{ $labels.job }}", "gateway")
+    labels = {**own.get(alert["alert"], {}), **alert["labels"]}
+    firing = [{"exp_labels": labels, "exp_annotations": annotations}] if fires else []
+    return {"eval_time": "25m", "alertname": alert["alert"], "exp_alerts": firing}
+
+
+@pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
+def test_each_alert_says_how_urgent_it_is_and_what_to_do(alert: dict[str, Any]) -> None:
+    assert alert["labels"]["severity"] in ("page", "ticket")
+    path, _, section = alert["annotations"]["runbook"].partition("#")
+    text = (ROOT / path).read_text()
+    assert f"\n## {section.capitalize()}\n" in text
+    assert f"| `{alert['alert']}` |" in text
 
 
 def test_the_gateway_has_every_metric() -> None:
@@ -82,9 +92,23 @@ def test_the_gateway_has_every_metric() -> None:
     assert {re.sub("_(bucket|count|sum)$", "", name) for name in used} <= has
 
 
-def test_tf_serving_is_scraped_at_its_path() -> None:
+def test_each_model_server_is_scraped_at_its_path_if_it_is_there() -> None:
     jobs = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())["scrape_configs"]
-    [model] = [job for job in jobs if job["job_name"] == "model"]
-    assert model["static_configs"] == [{"targets": ["model:8501"]}]
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    models = {job["job_name"]: job for job in jobs if job["job_name"] != "gateway"}
+    for name, job in models.items():
+        [lookup] = job["dns_sd_configs"]  # no target, and no alert, while the name is unknown
+        assert (lookup["names"], lookup["port"]) == ([name], 8501)
+        assert name in services
     assert "TFS_REST_API_PORT=8501" in (ROOT / "model/Dockerfile").read_text()
-    assert model["metrics_path"] in (ROOT / "model/monitoring.conf").read_text()
+    assert models["model"]["metrics_path"] in (ROOT / "model/monitoring.conf").read_text()
+    assert {"--rest_port=8501", "--metrics_enable"} <= set(services["model-openvino"]["command"])
+
+
+def test_alerts_are_sent_to_the_alertmanager() -> None:
+    config = yaml.safe_load((FOLDER / "prometheus.yaml").read_text())
+    [manager] = config["alerting"]["alertmanagers"][0]["static_configs"][0]["targets"]
+    services = yaml.safe_load((ROOT / "docker-compose.yaml").read_text())["services"]
+    assert manager.split(":")[0] in services
+    routing = yaml.safe_load((FOLDER / "alertmanager.yaml").read_text())
+    assert routing["route"]["receiver"] in {receiver["name"] for receiver in routing["receivers"]}
