@@ -2,6 +2,7 @@
 # make test   set up what is missing, run all tests
 # make bench  measure the service and its peers (SECTIONS="peers growth ..." for some)
 # make setup  set up the environment of training and development
+# make promote  compare a new model with the served one (PROMOTE="--candidate runs/staged/4 ...")
 # make sbom   write what is inside the images and the environment of `make run`, as CycloneDX
 #
 # Settings are make variables or environment variables:
@@ -24,11 +25,11 @@ OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 COVERED := gateway client
 
 .DEFAULT_GOAL := help
-.PHONY: help run test $(TESTED:%=test-%) bench setup sbom lint lint-style lint-types \
+.PHONY: help run test $(TESTED:%=test-%) bench setup promote sbom lint lint-style lint-types \
     lint-bench-types audit format lock proto clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -8
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -9
 
 run: $(VENV)/run/ready
 	@exec $(VENV)/run/bin/python gateway/run_local.py
@@ -103,6 +104,9 @@ lock: $(VENV)/uv/ready
 	$(LOCK) $(PACKAGES:%=%/pyproject.toml) .ci/requirements.in --output-file .ci/requirements.lock
 	@set -e; for package in $(PACKAGES); do $(LOCK) --constraint .ci/requirements.lock \
 	    $$package/pyproject.toml --output-file $$package/requirements.lock; done
+
+promote: $(VENV)/dev/ready
+	$(DEV)/python trainer/promote.py $(PROMOTE)
 
 sbom: $(VENV)/dev/ready
 	$(DEV)/python .ci/sbom.py sbom
