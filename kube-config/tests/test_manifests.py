@@ -203,6 +203,18 @@ def test_the_gateway_drains_within_its_grace_period(
     assert grace > pre_stop + gunicorn["graceful_timeout"]
 
 
+def test_the_load_balancer_keeps_addresses_and_leaves_a_node_before_its_gateway_stops() -> None:
+    eks = rendered("eks")
+    service = eks.of("Service")["sports-gateway-service"]
+    assert service["spec"]["externalTrafficPolicy"] == "Local"
+    prefix = "service.beta.kubernetes.io/aws-load-balancer-healthcheck-"
+    interval, threshold = (
+        int(service["metadata"]["annotations"][prefix + name])
+        for name in ("interval", "unhealthy-threshold")
+    )
+    assert interval * threshold < eks.stop_times("gateway")[0]
+
+
 def test_the_model_stops_after_its_last_request(manifests: Manifests) -> None:
     pre_stop, grace = manifests.stop_times("model")
     last_connection = DNS_TTL + manifests.connection_age() * 1.1
@@ -220,5 +232,5 @@ def test_the_patch_for_tls_in_the_readme_applies(tmp_path: Path) -> None:
     text = output(kubectl(), "kustomize", tmp_path / "overlays/eks")
     service = Manifests(yaml.safe_load_all(text)).of("Service")["sports-gateway-service"]
     assert [port["port"] for port in service["spec"]["ports"]] == [443]
-    assert len(service["metadata"]["annotations"]) == 3
+    assert len(service["metadata"]["annotations"]) == 5
     assert service["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24"]
