@@ -53,7 +53,8 @@ class ConnectionLoop:
         self._config = config
         self._start = start
         self._answered: deque[tuple[ClientConnection, bool]] = deque()
-        self._early: deque[ClientConnection] = deque()
+        self._early: deque[ClientConnection] = deque()  # have sent something ahead
+        self._ahead: set[ClientConnection] = set()  # of these, those that are worked on
         self._is_woken = self._is_listening = self._is_stopped = False
         self._selector = selectors.DefaultSelector()
         self._selector.register(pipe[0], READ, self._drain_pipe)
@@ -61,10 +62,8 @@ class ConnectionLoop:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER)  # inherited
         self.listen()
 
-    @property
-    def is_busy(self) -> bool:
-        """Whether there are connections."""
-        return len(self._table) > 0
+    def __len__(self) -> int:
+        return len(self._table)
 
     def turn(self, seconds: float) -> None:
         """Do what can be done now; if there is nothing, wait so long for it."""
@@ -72,8 +71,9 @@ class ConnectionLoop:
             key.data()
         while self._answered:
             connection, is_open = self._answered.popleft()
+            self._ahead.discard(connection)
             self._guard(connection, self._follow_up if is_open else self._close)
-        while self._early and self._table.count(Phase.WORKING) < self._limits.early:
+        while self._early and len(self._ahead) < self._limits.ahead:
             self._guard(self._early.popleft(), self._read_early)
 
     def expire(self) -> None:
@@ -158,10 +158,9 @@ class ConnectionLoop:
             self._close(connection)
 
     def _on_ready(self, connection: ClientConnection) -> None:
-        phase = connection.phase
-        if phase is Phase.WORKING:
+        if connection.phase is Phase.WORKING:
             connection.watch(0)  # what comes now waits for the end of the answer
-        elif phase is Phase.SENDING:
+        elif connection.phase is Phase.SENDING:
             self._send(connection, connection.unsent)
         else:
             self._receive(connection)
@@ -169,10 +168,9 @@ class ConnectionLoop:
     def _receive(self, connection: ClientConnection) -> None:
         try:
             data = connection.receive(RECEIVE)
-        except BlockingIOError:
-            return
-        except OSError:
-            self._close(connection)
+        except OSError as error:
+            if not isinstance(error, BlockingIOError):
+                self._close(connection)
             return
         if data and connection.phase is not Phase.LINGERING:
             self._read(connection, data)
@@ -184,6 +182,8 @@ class ConnectionLoop:
     def _read_early(self, connection: ClientConnection) -> None:
         if connection.phase is Phase.IDLE:
             self._read(connection, b"")
+        if connection.phase is Phase.WORKING:
+            self._ahead.add(connection)
 
     def _read(self, connection: ClientConnection, data: bytes) -> None:
         reader = connection.reader

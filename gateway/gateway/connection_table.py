@@ -18,15 +18,15 @@ class Limits:
         seconds: how long a phase may last.
         memory: bytes that requests and answers may take together, beyond small ones.
         body_bytes: of a longer body nothing is kept.
-        early: a request that was sent before the last one was answered has to wait while so many
-            are being worked on.
+        ahead: how many requests may be worked on at once that were sent before their connection's
+            last answer.
     """
 
     connections: int
     seconds: dict[Phase, float]
     memory: int
     body_bytes: int
-    early: int
+    ahead: int
 
 
 class ConnectionTable:
@@ -46,9 +46,6 @@ class ConnectionTable:
 
     def __len__(self) -> int:
         return sum(map(len, self._phases.values()))
-
-    def count(self, phase: Phase) -> int:
-        return len(self._phases[phase])
 
     def within(self, phase: Phase) -> list[ClientConnection]:
         return list(self._phases[phase])

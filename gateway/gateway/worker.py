@@ -7,6 +7,7 @@ and memory, for which there are limits, but neither the loop nor a thread.
 import math
 import os
 import resource
+import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 
@@ -23,7 +24,9 @@ from gateway.connection_table import Limits
 from gateway.request_reader import IncomingRequest
 
 HEALTH = ("/healthz", "/ping")  # these have a thread of their own
+AHEAD = 4
 TICK = 1.0
+SWITCH_SECONDS = 0.001  # so that the loop waits less for each busy thread
 TRIM_SECONDS = 10.0
 HEAD_SECONDS = 10.0
 LINGER_SECONDS = 2.0
@@ -42,6 +45,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             raise ConfigError("gateway.worker.Worker has neither TLS nor the PROXY protocol")
 
     def run(self) -> None:
+        sys.setswitchinterval(SWITCH_SECONDS)
         self._threads = ThreadPoolExecutor(self.cfg.threads)
         self._health_thread = ThreadPoolExecutor(1)
         self._loop = self._connection_loop()
@@ -50,7 +54,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self._turn()
         self._loop.stop(LINGER_SECONDS)
         deadline = time.monotonic() + self.cfg.graceful_timeout
-        while self._loop.is_busy and time.monotonic() < deadline:
+        while len(self._loop) and time.monotonic() < deadline:
             self._turn()
         for pool in (self._threads, self._health_thread):
             pool.shutdown(wait=False, cancel_futures=True)
@@ -69,7 +73,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             },
             memory=max(MIN_MEMORY, settings.max_in_flight * settings.max_body_bytes // 4),
             body_bytes=settings.max_body_bytes,
-            early=self.cfg.threads,
+            ahead=AHEAD,
         )
         # gunicorn writes to the pipe when a signal has come.
         return ConnectionLoop(self.sockets, self.PIPE, limits, self.cfg, self._start)

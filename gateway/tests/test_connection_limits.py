@@ -138,7 +138,7 @@ def test_the_oldest_of_the_commonest_phase_makes_room(table: ConnectionTable) ->
     entered(table, Phase.BODY, 2)
     heads = entered(table, Phase.HEAD, 3)
     entered(table, Phase.WORKING, 5)
-    assert table.dispensable() is heads[0]
+    assert table.dispensable() == heads[0]
     table.enter(heads[0], Phase.WORKING)
     assert table.dispensable() is not heads[0]
 
@@ -153,9 +153,9 @@ def test_the_oldest_large_body_or_answer_makes_room(table: ConnectionTable) -> N
     bodies = entered(table, Phase.BODY, 2, 3 * SMALL)
     assert table.too_large() is None
     answers = entered(table, Phase.SENDING, 2, 4 * SMALL)
-    assert table.too_large() is answers[0]
+    assert table.too_large() == answers[0]
     table.remove(answers[0])
-    assert table.too_large() is bodies[0]
+    assert table.too_large() == bodies[0]
     table.remove(bodies[0])
     assert table.too_large() is None
 
