@@ -77,7 +77,7 @@ $(VENV)/uv/ready: .ci/uv.lock
 
 $(VENV)/run/ready: gateway/requirements.lock client/requirements.lock \
     model/server/requirements.lock | $(VENV)/uv/ready
-	@.ci/environment.sh run "gateway client" $^
+	@.ci/environment.sh run "" $^
 
 $(VENV)/dev/ready: .ci/requirements.lock | $(VENV)/uv/ready
 	@.ci/environment.sh dev "$(PACKAGES)" $^

@@ -71,6 +71,14 @@ install_packages() {
     $uv venv --quiet --clear --python "$python" ".venv/$name"
     echo "Setting up .venv/$name for $(".venv/$name/bin/python" --version), once: $size"
     $uv pip sync --python ".venv/$name" --only-binary :all: --require-hashes "$@"
+    if [ "$name" = run ]; then # as an editable installation does, without its build
+        for packages in .venv/run/lib/python3*/site-packages; do
+            printf '%s\n' "$PWD/gateway" "$PWD/client" >"$packages/sports.pth"
+        done
+        printf '#!/bin/sh\nexec "%s" -m sports "$@"\n' "$PWD/.venv/run/bin/python" >.venv/run/bin/sports
+        chmod +x .venv/run/bin/sports
+        return
+    fi
     set -- --quiet --python ".venv/$name" --no-deps --build-constraints .ci/requirements.lock
     for package in $editable; do
         set -- "$@" --editable "$package"
