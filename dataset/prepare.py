@@ -3,7 +3,7 @@
     python dataset/prepare.py --data FOLDER --manifest runs/manifest.csv
     python dataset/prepare.py               # downloads the Kaggle data set first
 
-FOLDER is in the Kaggle layout: `train/` and `train.csv` (columns `image_ID`, `label`). The
+FOLDER has `train/` and `train.csv` (columns `image_ID`, `label`), or a folder for each label. The
 images are not changed; the manifest (path, sha256, label, split) lists those to use.
 """
 
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument(
         "--base-weights", default="imagenet", help="imagenet, or a file of InceptionV3's weights"
     )
-    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--seed", type=int, default=1, help="of the split (default: 1)")
     flags = parser.parse_args()
     try:
         folder = flags.data or download()
@@ -74,7 +74,7 @@ def prepare(folder: Path, base_weights: str, seed: int) -> list[LabelledImage]:
     """The images to use, each with its split.
 
     Args:
-        folder: in the Kaggle layout.
+        folder: in one of the layouts that trainer/data.py reads.
         base_weights: InceptionV3's, as in train.py.
         seed: determines the split.
 

@@ -1,4 +1,7 @@
-"""Images and labels from a folder in the Kaggle layout: `train/` and `train.csv`."""
+"""Images and labels of a folder: in the Kaggle layout, or with a folder for each label.
+
+FOLDER/train.csv, FOLDER/train/<image_ID>    or    FOLDER/<label>/<image>
+"""
 
 import csv
 import hashlib
@@ -8,8 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
-from gateway.images import preprocess
+from gateway.images import FORMATS, preprocess
 
 
 class DataError(Exception):
@@ -29,19 +33,23 @@ def read_images(folder: Path, manifest: Path | None = None) -> list[LabelledImag
     """List the images of a folder; labels become lower case.
 
     Args:
-        folder: in the Kaggle layout.
+        folder: in one of the two layouts.
         manifest: what dataset/prepare.py wrote about the folder; without one the images are
-            those of `train.csv` (columns `image_ID`, `label`), and have no split.
+            those of `train.csv` (columns `image_ID`, `label`) or, if there is none, of the
+            folders, and have no split.
 
     Raises:
         DataError: a table, a column or an image is missing, or there is only one label.
     """
-    if manifest is None:
-        images = _read_table(folder / "train.csv", "image_ID", folder / "train")
-    else:
+    table = folder / "train.csv"
+    if manifest is not None:
         images = _read_table(manifest, "path", folder)
+    elif table.is_file():
+        images = _read_table(table, "image_ID", folder / "train")
+    else:
+        images = _read_folders(folder)
     if len(labels_of(images)) < 2:
-        raise DataError(f"{manifest or folder / 'train.csv'} has fewer than two labels")
+        raise DataError(f"{manifest or folder} has fewer than two labels")
     return images
 
 
@@ -60,9 +68,26 @@ def read_outliers(folder: Path | None, excluded: Sequence[str]) -> list[Labelled
     return [image for image in images if image.label not in excluded]
 
 
+def _read_folders(folder: Path) -> list[LabelledImage]:
+    folders = sorted(child for child in folder.glob("[!.]*") if child.is_dir())
+    images = [
+        LabelledImage(file, child.name.lower()) for child in folders for file in image_files(child)
+    ]
+    if not images:
+        raise DataError(f"{folder} has neither train.csv nor a folder of images for each label")
+    return images
+
+
+def image_files(folder: Path) -> list[Path]:
+    """The files below a folder whose names end like those of the formats that the gateway reads."""
+    formats = Image.registered_extensions()
+    files = [file for file in folder.rglob("*") if formats.get(file.suffix.lower()) in FORMATS]
+    return sorted(files)
+
+
 def _read_table(table: Path, column: str, root: Path) -> list[LabelledImage]:
     if not table.is_file():
-        raise DataError(f"{table} is missing; the Kaggle layout has train.csv beside train/")
+        raise DataError(f"{table} is missing")
     with table.open(newline="") as file:
         rows = csv.DictReader(file)
         missing = {column, "label"} - set(rows.fieldnames or ())

@@ -89,7 +89,7 @@ def evaluate(flags: argparse.Namespace) -> None:
         plots.contact_sheet(flags.contact_sheet, images, labels, probabilities)
     if flags.json:
         rows = {
-            file.name: dict(zip(labels, map(float, row), strict=True))
+            file.relative_to(flags.data).as_posix(): dict(zip(labels, map(float, row), strict=True))
             for file, row in zip(sets[0].files, probabilities, strict=True)
         }
         flags.json.write_text(json.dumps(rows, indent=1) + "\n")

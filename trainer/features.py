@@ -30,7 +30,7 @@ def extract(
             weights and images are returned without computing them again.
         mirrored: without the mirror images the result is [N, 1, F].
     """
-    names = np.array([image.path.name for image in images])
+    names = np.array(["/".join(image.path.parts[-2:]) for image in images])
     digest = weights_digest(network)
     if file is not None and file.is_file():
         stored = np.load(file)

@@ -5,10 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from data import DataError, LabelledImage, classes_of, held_out, labels_of, read_images
-from PIL import Image
-
-from gateway.images import FORMATS
+from data import (
+    DataError,
+    LabelledImage,
+    classes_of,
+    held_out,
+    image_files,
+    labels_of,
+    read_images,
+)
 
 
 @dataclass(frozen=True)
@@ -76,10 +81,3 @@ def read_image_sets(
         *(of_sports(folder.name, read_images(folder), labels) for folder in further),
         *(of_other_sports(folder, labels) for folder in others),
     ]
-
-
-def image_files(folder: Path) -> list[Path]:
-    """The files below a folder whose names end like those of the formats that the gateway reads."""
-    formats = Image.registered_extensions()
-    files = [file for file in folder.rglob("*") if formats.get(file.suffix.lower()) in FORMATS]
-    return sorted(files)

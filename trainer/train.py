@@ -38,11 +38,13 @@ SMOKE_TOWER = "efficientnet_lite2"
 
 
 def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(
+        description=__doc__.splitlines()[0], formatter_class=argparse.ArgumentDefaultsHelpFormatter
+    )
     add = parser.add_argument
-    add("--data", type=Path, help="a folder in the Kaggle layout")
+    add("--data", type=Path, help="a folder of images, see dataset/README.md")
     add("--manifest", type=Path, help="the table that dataset/prepare.py wrote")
-    add("--outliers", type=Path, help="a folder of other sports, in the Kaggle layout")
+    add("--outliers", type=Path, help="a folder of other sports, in the same layout")
     add("--leave-out", default="", help="labels to keep out of training, separated by commas")
     add(
         "--base-weights",
@@ -51,10 +53,15 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
         metavar="TOWER=WEIGHTS",
         help=f"towers ({', '.join(TOWERS)}), each with imagenet or a file of weights",
     )
-    add("--run-folder", type=Path, default=Path("runs/latest"))
+    add("--run-folder", type=Path, default=Path("runs/latest"), help="where to write")
     add("--head-c", type=float, default=HEAD_C, help="inverse strength of the L2 penalty")
-    add("--seed", type=int, default=1)
-    add("--precision", choices=("auto", "float32", "bfloat16"), default="auto")
+    add("--seed", type=int, default=1, help="repeats a run")
+    add(
+        "--precision",
+        choices=("auto", "float32", "bfloat16"),
+        default="auto",
+        help="what the layers compute in; auto: bfloat16 where it is faster",
+    )
     add("--smoke", action="store_true", help="run all steps on a few images drawn for it")
     flags = parser.parse_args(arguments)
     if not flags.smoke and flags.data is None:

@@ -10,6 +10,7 @@ from data import (
     LabelledImage,
     classes_of,
     held_out,
+    image_files,
     labels_of,
     load_batches,
     read_images,
@@ -32,9 +33,29 @@ def test_reads_the_kaggle_layout(folder: Path) -> None:
     assert all(image.path.is_file() for image in images)
 
 
-def test_missing_table_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"train\.csv is missing"):
+def test_reads_a_folder_for_each_label(folder: Path, tmp_path: Path) -> None:
+    images = read_images(folder)
+    for image in images:
+        copy = tmp_path / image.label.title() / image.path.name
+        copy.parent.mkdir(exist_ok=True)
+        copy.symlink_to(image.path)
+    (tmp_path / "Tennis" / "notes.txt").touch()
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache" / "image.jpg").touch()
+    found = read_images(tmp_path)
+    assert [(one.path.name, one.label) for one in found] == [
+        (one.path.name, one.label) for one in images
+    ]
+    write_manifest(tmp_path / "manifest.csv", found, tmp_path)
+    assert read_images(tmp_path, tmp_path / "manifest.csv") == found
+
+
+def test_a_folder_without_images_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "train").mkdir()
+    with pytest.raises(DataError, match=r"neither train\.csv nor a folder of images"):
         read_images(tmp_path)
+    with pytest.raises(DataError, match=r"absent\.csv is missing"):
+        read_images(tmp_path, tmp_path / "absent.csv")
 
 
 def test_missing_column_is_an_error(tmp_path: Path) -> None:
@@ -95,3 +116,10 @@ def test_reads_the_real_data_set() -> None:
     images: list[LabelledImage] = read_images(SHARED / "sports7")
     assert len(images) == 3753
     assert labels_of(images) == sorted(SPORTS)
+
+
+def test_finds_image_files_of_all_formats_of_the_gateway(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for name in ("a.jpg", "b.JPEG", "folder/c.png", "d.webp", "e.tiff", "labels.csv"):
+        (tmp_path / name).touch()
+    assert [file.name for file in image_files(tmp_path)] == ["a.jpg", "b.JPEG", "d.webp", "c.png"]

@@ -3,7 +3,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from data import DataError, read_images, write_manifest
-from image_sets import image_files, read_image_sets
+from image_sets import read_image_sets
 
 
 def test_sets_of_sports_and_of_other_sports(folder: Path, tmp_path: Path) -> None:
@@ -28,10 +28,3 @@ def test_unknown_labels_and_empty_folders_are_errors(folder: Path, tmp_path: Pat
         read_image_sets(folder, tmp_path / "manifest.csv", [folder], [])
     with pytest.raises(DataError, match="there is no image in"):
         read_image_sets(folder, tmp_path / "manifest.csv", [], [tmp_path])
-
-
-def test_finds_image_files_of_all_formats_of_the_gateway(tmp_path: Path) -> None:
-    (tmp_path / "folder").mkdir()
-    for name in ("a.jpg", "b.JPEG", "folder/c.png", "d.webp", "e.tiff", "labels.csv"):
-        (tmp_path / name).touch()
-    assert [file.name for file in image_files(tmp_path)] == ["a.jpg", "b.JPEG", "d.webp", "c.png"]
