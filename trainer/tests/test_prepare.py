@@ -72,5 +72,5 @@ def test_a_missing_table_ends_with_a_message(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("sys.argv", ["prepare.py", "--data", str(tmp_path)])
-    with pytest.raises(SystemExit, match=r"^prepare\.py: .*train\.csv is missing"):
+    with pytest.raises(SystemExit, match=r"^prepare\.py: .*neither train\.csv nor a folder"):
         main()
