@@ -3,12 +3,12 @@
 import logging
 import uuid
 from collections.abc import Callable, Iterable
-from typing import Any, BinaryIO
+from typing import Any
 
 from flask import json
 from gunicorn.config import Config
 from gunicorn.http import errors
-from gunicorn.http.wsgi import FileWrapper, create
+from gunicorn.http.wsgi import create
 
 from gateway.errors import GatewayError, TooManyRequests
 from gateway.problems import problem
@@ -40,26 +40,26 @@ STATUSES = {
     errors.UnsupportedTransferCoding: 501,
 }
 
-FILE_BLOCK = 1 << 20  # bytes
+SMALL = 65_536  # bytes
 
 log = logging.getLogger(__name__)
 
 
-class _Buffer(bytearray):
-    """Takes the place of the socket that gunicorn's Response writes to."""
+class _Parts(list[bytes | bytearray]):
+    """Takes the place of the socket that gunicorn's Response writes to; joins what is small."""
 
     def sendall(self, data: bytes) -> None:
-        self += data
-
-
-def _large_blocks(file: BinaryIO, _: int = 0) -> FileWrapper:
-    """The answer is put together in memory: the fewer blocks, the faster."""
-    return FileWrapper(file, FILE_BLOCK)
+        if len(data) > SMALL:
+            self.append(data)
+        elif self and isinstance(self[-1], bytearray):
+            self[-1] += data
+        else:
+            self.append(bytearray(data))
 
 
 def answer(
     app: App, request: IncomingRequest, client: Any, server: Any, config: Config, keep: bool
-) -> tuple[bytes | bytearray, bool]:
+) -> tuple[list[bytes | bytearray], bool]:
     """Run the application.
 
     Args:
@@ -68,14 +68,13 @@ def answer(
         keep: whether the connection may be used again.
 
     Returns:
-        The answer, and whether the connection can be used again.
+        The answer's parts, and whether the connection can be used again.
     """
-    buffer = _Buffer()
+    parts = _Parts()
     try:
-        response, environ = create(request.head, buffer, client, server, config)
+        response, environ = create(request.head, parts, client, server, config)
         environ["wsgi.multithread"] = True
         environ["wsgi.input"] = request.body
-        environ["wsgi.file_wrapper"] = _large_blocks
         if environ.pop("HTTP_TRANSFER_ENCODING", None):  # the body's chunks have been joined
             environ["CONTENT_LENGTH"] = str(request.length)
         if not keep:
@@ -90,8 +89,8 @@ def answer(
                 chunks.close()
     except Exception:
         log.exception("a request failed outside the application")
-        return refusal(500), False
-    return buffer, not response.should_close()
+        return [refusal(500)], False
+    return parts, not response.should_close()
 
 
 def refusal(status: int) -> bytes:

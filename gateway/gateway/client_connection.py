@@ -5,12 +5,13 @@ import math
 import selectors
 import socket
 import struct
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
 from gateway.request_reader import RequestReader
 
+Part = bytes | bytearray | memoryview  # of an answer
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
 
 
@@ -56,7 +57,7 @@ class ClientConnection:
         self.client = client
         self.server = server
         self.reader = reader
-        self.unsent = memoryview(b"")
+        self.unsent: list[memoryview] = []
         self.keep = True
         self.phase: Phase | None = None
         self.deadline = math.inf
@@ -65,7 +66,7 @@ class ClientConnection:
     @property
     def size(self) -> int:
         """Bytes of memory that what was received and what is unsent take."""
-        return self.reader.size + len(self.unsent)
+        return self.reader.size + sum(map(len, self.unsent))
 
     def watch(self, events: int) -> None:
         """Let the selector watch for these events, or for none."""
@@ -88,15 +89,20 @@ class ClientConnection:
         """
         return self._socket.recv(size)
 
-    def send(self, answer: bytes | bytearray | memoryview) -> bool:
+    def send(self, parts: Sequence[Part]) -> bool:
         """Send what the client takes at once, and keep the rest; whether the client is there."""
         try:
-            sent = self._socket.send(answer)
+            sent = self._socket.sendmsg(parts)
         except BlockingIOError:
             sent = 0
         except OSError:
             return False
-        self.unsent = memoryview(answer)[sent:]
+        self.unsent = []
+        for part in parts:
+            rest = memoryview(part)[sent:]
+            sent = max(0, sent - len(part))
+            if rest:
+                self.unsent.append(rest)
         return True
 
     def end(self) -> bool:

@@ -7,14 +7,14 @@ import selectors
 import socket
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from gunicorn.config import Config
 from gunicorn.http.errors import ParseException
 
 from gateway.answers import STATUSES, TITLES, refusal
-from gateway.client_connection import ClientConnection, Phase
+from gateway.client_connection import ClientConnection, Part, Phase
 from gateway.connection_table import ConnectionTable, Limits
 from gateway.request_reader import IncomingRequest, RequestReader
 
@@ -202,7 +202,7 @@ class ConnectionLoop:
             self._table.enter(connection, phase)
         self._table.hold(connection, connection.size)
         connection.watch(READ)
-        if reader.must_continue() and not connection.send(CONTINUE):
+        if reader.must_continue() and not connection.send([CONTINUE]):
             self._close(connection)
 
     def _follow_up(self, connection: ClientConnection) -> None:
@@ -226,8 +226,8 @@ class ConnectionLoop:
         else:
             self._close(connection)
 
-    def _send(self, connection: ClientConnection, answer: bytes | bytearray | memoryview) -> None:
-        if connection.send(answer):
+    def _send(self, connection: ClientConnection, parts: Sequence[Part]) -> None:
+        if connection.send(parts):
             self._follow_up(connection)
         else:
             self._close(connection)
@@ -236,7 +236,7 @@ class ConnectionLoop:
         log.info("%s: %s", TITLES[status], reason)
         connection.reader.clear()
         connection.keep = False
-        self._send(connection, refusal(status))
+        self._send(connection, [refusal(status)])
 
     def _expire(self, connection: ClientConnection) -> None:
         if connection.phase is Phase.BODY or connection.reader.size:

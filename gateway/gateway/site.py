@@ -1,12 +1,14 @@
 """The page, and the API's description with a viewer."""
 
+import hashlib
+import mimetypes
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import yaml
-from flask import Blueprint, Response, jsonify, send_from_directory
+from flask import Blueprint, Response, jsonify, request, send_from_directory
 from flask.typing import ResponseReturnValue
 
 from gateway.version import VERSION
@@ -58,7 +60,12 @@ def docs() -> Response:
 
 @site.get("/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>")
 def viewer_file(name: str) -> Response:
-    return send_from_directory(_viewer(), name, max_age=DAY)
+    body, etag = _viewer_file(name)
+    response = Response(body, mimetype=mimetypes.guess_type(name)[0])
+    response.set_etag(etag)
+    response.cache_control.max_age = DAY
+    response.make_conditional(request)  # in place
+    return response
 
 
 @cache
@@ -69,9 +76,13 @@ def _openapi() -> dict[str, Any]:
 
 
 @cache
-def _viewer() -> Path:
-    """Swagger UI's files, from the package that ships them; its code is not imported."""
+def _viewer_file(name: str) -> tuple[bytes, str]:
+    """One of Swagger UI's files, large enough to be kept, and its hash.
+
+    It is from the package that ships them, whose code is not imported.
+    """
     package = find_spec("swagger_ui")
     assert package is not None
     assert package.submodule_search_locations
-    return Path(package.submodule_search_locations[0]) / "static"
+    body = (Path(package.submodule_search_locations[0]) / "static" / name).read_bytes()
+    return body, hashlib.sha256(body).hexdigest()
