@@ -6,13 +6,17 @@
 Convolutions become int8 (Jacob et al. 2018); everything from the pooling on stays in float.
 Stops with an error, and writes nothing, when the accuracy on the held-out images drops by more
 than LARGEST_LOSS, or `in_domain` rejects more of them than LARGEST_REJECTION allows.
+What was measured goes into RECORD; without it the embedded server does not use the copy.
 """
 
 import argparse
+import hashlib
+import json
 import logging
 import random
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import nncf
@@ -29,10 +33,12 @@ from data import (
 )
 from features import BATCH_SIZE
 from network import SIZE
+from nncf.quantization.advanced_parameters import OverflowFix
 from openvino.passes import ConstantFolding, Manager
 from predictions import Predictions
 
-FILE = "model.xml"  # where the embedded server and OpenVINO Model Server look for it
+# Where the embedded server looks for them; OpenVINO Model Server reads the first two.
+FILE, WEIGHTS, RECORD = "model.xml", "model.bin", "int8.json"
 CALIBRATION_IMAGES = 300  # NNCF's own default
 HEAD = ("Einsum", "ReduceMean")  # with all operations after them
 LARGEST_LOSS = 0.003  # of the accuracy
@@ -45,10 +51,10 @@ class QuantizationError(Exception):
 
 
 def write_int8(version: Path, data: Path, manifest: Path) -> str:
-    """Quantize a version.
+    """Quantize a version, and record how much int8 changes.
 
     Args:
-        version: its folder, as export.py wrote it; receives FILE and its weights.
+        version: its folder, as export.py wrote it; receives FILE, WEIGHTS and RECORD.
         data: the images; some training images calibrate, the held-out ones are compared.
         manifest: lists the split of each image.
 
@@ -68,9 +74,19 @@ def write_int8(version: Path, data: Path, manifest: Path) -> str:
     chosen = random.Random(SEED).sample(train, min(CALIBRATION_IMAGES, len(train)))
     int8_model = quantize(model, chosen)
     int8 = predict(int8_model, validation, labels)
-    text = check(float32, int8, classes_of(validation, labels))
+    difference = compare(float32, int8, classes_of(validation, labels))
+    check(difference)
     openvino.save_model(int8_model, version / FILE)
-    return text
+    write_record(version, difference)
+    return difference.text()
+
+
+def write_record(version: Path, difference: "Difference") -> None:
+    """Write what was measured, and of which weights, beside the int8 copy."""
+    with (version / WEIGHTS).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    record = {**asdict(difference), "sha256": digest}
+    (version / RECORD).write_text(json.dumps(record, indent=2) + "\n")
 
 
 def read_numeric_outputs(version: Path) -> openvino.Model:
@@ -100,7 +116,11 @@ def read_numeric_outputs(version: Path) -> openvino.Model:
 
 
 def quantize(model: openvino.Model, images: Sequence[LabelledImage]) -> openvino.Model:
-    """The model with int8 convolutions, whose ranges are those of the images' activations."""
+    """The model with int8 convolutions, whose ranges are those of the images' activations.
+
+    The weights use half of the range: sums of two products then fit into 16 bits, and processors
+    without VNNI, which add them there, compute the same as those with it.
+    """
     batches = load_batches(images, SIZE, BATCH_SIZE)
     calibration = [pixels[None] for batch in batches for pixels in batch]
     return nncf.quantize(
@@ -108,6 +128,7 @@ def quantize(model: openvino.Model, images: Sequence[LabelledImage]) -> openvino
         nncf.Dataset(calibration),
         subset_size=len(images),
         preset=nncf.QuantizationPreset.MIXED,  # for ReLU6 and linear activations in one model
+        advanced_parameters=nncf.AdvancedQuantizationParameters(overflow_fix=OverflowFix.ENABLE),
         ignored_scope=nncf.IgnoredScope(names=head_of(model), validate=False),
     )
 
@@ -135,31 +156,67 @@ def predict(
     return Predictions(labels, probabilities, in_domain)
 
 
-def check(float32: Predictions, int8: Predictions, classes: np.ndarray) -> str:
-    """Compare int8 with float32, in words.
+@dataclass(frozen=True)
+class Difference:
+    """How int8 differs from float32 on the held-out images.
+
+    Attributes:
+        images: their number.
+        accuracy, int8_accuracy: shares of right labels.
+        rejected, int8_rejected: shares that `in_domain` rejects.
+        same_label: images that have the same label in both.
+        mean_difference, largest_difference: of probabilities.
+    """
+
+    images: int
+    accuracy: float
+    int8_accuracy: float
+    rejected: float
+    int8_rejected: float
+    same_label: int
+    mean_difference: float
+    largest_difference: float
+
+    def text(self) -> str:
+        return (
+            f"accuracy {self.accuracy:.2%} in float32, {self.int8_accuracy:.2%} in int8; rejected "
+            f"{self.rejected:.2%} and {self.int8_rejected:.2%}; same label for {self.same_label} "
+            f"of {self.images}; differences of probabilities {self.mean_difference:.4f} on "
+            f"average, {self.largest_difference:.3f} at most"
+        )
+
+
+def compare(float32: Predictions, int8: Predictions, classes: np.ndarray) -> Difference:
+    """Compare predictions for the same N images.
 
     Args:
-        float32: for N images.
-        int8: for the same images.
+        float32: in float32.
+        int8: in int8.
         classes: int [N], the index of each one's label.
+    """
+    difference = abs(float32.probabilities - int8.probabilities)
+    return Difference(
+        images=len(classes),
+        accuracy=float((float32.classes == classes).mean()),
+        int8_accuracy=float((int8.classes == classes).mean()),
+        rejected=float(float32.rejected.mean()),
+        int8_rejected=float(int8.rejected.mean()),
+        same_label=int((float32.classes == int8.classes).sum()),
+        mean_difference=float(difference.mean()),
+        largest_difference=float(difference.max()),
+    )
+
+
+def check(difference: Difference) -> None:
+    """Accept a difference.
 
     Raises:
         QuantizationError: int8 loses too much.
     """
-    accuracy, int8_accuracy = (float((p.classes == classes).mean()) for p in (float32, int8))
-    rejected, int8_rejected = (float(p.rejected.mean()) for p in (float32, int8))
-    same = int((float32.classes == int8.classes).sum())
-    difference = abs(float32.probabilities - int8.probabilities)
-    text = (
-        f"accuracy {accuracy:.2%} in float32, {int8_accuracy:.2%} in int8; rejected "
-        f"{rejected:.2%} and {int8_rejected:.2%}; same label for {same} of {len(classes)}; "
-        f"differences of probabilities {difference.mean():.4f} on average, "
-        f"{difference.max():.3f} at most"
-    )
-    loss, rejection = accuracy - int8_accuracy, int8_rejected - rejected
+    loss = difference.accuracy - difference.int8_accuracy
+    rejection = difference.int8_rejected - difference.rejected
     if loss > LARGEST_LOSS or rejection > LARGEST_REJECTION:
-        raise QuantizationError(f"int8 loses too much: {text}")
-    return text
+        raise QuantizationError(f"int8 loses too much: {difference.text()}")
 
 
 def main() -> None:

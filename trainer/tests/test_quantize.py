@@ -1,5 +1,7 @@
 """A small model, exported like the large one, and its int8 copy."""
 
+import hashlib
+import json
 import shutil
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,8 +28,10 @@ from network import SIZE
 from predictions import Predictions
 from quantize import (
     FILE,
+    RECORD,
     QuantizationError,
     check,
+    compare,
     head_of,
     predict,
     read_numeric_outputs,
@@ -143,6 +147,27 @@ def test_convolutions_are_int8_and_the_head_is_not(version: Path) -> None:
 
 
 @pytest.mark.usefixtures("calibration_images")
+def test_record_says_what_was_measured_and_of_which_weights(version: Path) -> None:
+    record = json.loads((version / RECORD).read_text())
+    assert record["images"] == record["same_label"] == 6
+    assert record["accuracy"] == record["int8_accuracy"] == 1
+    weights = (version / "model.bin").read_bytes()
+    assert record["sha256"] == hashlib.sha256(weights).hexdigest()
+
+
+@pytest.mark.usefixtures("calibration_images")
+def test_int8_weights_use_half_of_the_range(version: Path) -> None:
+    model = openvino.Core().read_model(version / FILE)
+    weights = [
+        node.data
+        for node in model.get_ops()
+        if node.get_type_name() == "Constant" and node.get_element_type() == openvino.Type.i8
+    ]
+    assert weights
+    assert max(abs(weight.astype(int)).max() for weight in weights) <= 64
+
+
+@pytest.mark.usefixtures("calibration_images")
 def test_int8_and_float32_outputs_are_similar(version: Path, folder: Path) -> None:
     images = read_images(folder)
     labels = labels_of(images)
@@ -157,12 +182,13 @@ def test_int8_and_float32_outputs_are_similar(version: Path, folder: Path) -> No
 def test_a_model_that_loses_too_much_is_not_written(
     version: Path, folder: Path, manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    shutil.copytree(version, tmp_path / "2", ignore=shutil.ignore_patterns("model.*"))
+    shutil.copytree(version, tmp_path / "2", ignore=shutil.ignore_patterns("model.*", RECORD))
     monkeypatch.setattr(quantize, "quantize", lambda model, images: model)
     monkeypatch.setattr(quantize, "LARGEST_LOSS", -0.1)
     with pytest.raises(QuantizationError, match=r"100\.00% in float32, 100\.00% in int8"):
         write_int8(tmp_path / "2", folder, manifest)
     assert not list((tmp_path / "2").glob("model.*"))
+    assert not (tmp_path / "2" / RECORD).exists()
 
 
 def predictions(mistakes: int, rejected: int = 0) -> Predictions:
@@ -173,18 +199,20 @@ def predictions(mistakes: int, rejected: int = 0) -> Predictions:
 
 def test_a_small_loss_and_any_gain_are_accepted() -> None:
     classes = np.zeros(1000, int)
-    text = check(predictions(5, rejected=30), predictions(7, rejected=39), classes)
+    difference = compare(predictions(5, rejected=30), predictions(7, rejected=39), classes)
+    check(difference)
+    text = difference.text()
     assert "99.50% in float32, 99.30% in int8; rejected 3.00% and 3.90%" in text
     assert "same label for 998 of 1000" in text
-    check(predictions(50, rejected=50), predictions(0), classes)
+    check(compare(predictions(50, rejected=50), predictions(0), classes))
 
 
 def test_a_large_loss_is_an_error() -> None:
     classes = np.zeros(1000, int)
     with pytest.raises(QuantizationError, match=r"loses too much: .* 99\.10% in int8"):
-        check(predictions(5), predictions(9), classes)
+        check(compare(predictions(5), predictions(9), classes))
     with pytest.raises(QuantizationError, match=r"rejected 3\.00% and 4\.20%"):
-        check(predictions(5, rejected=30), predictions(5, rejected=42), classes)
+        check(compare(predictions(5, rejected=30), predictions(5, rejected=42), classes))
 
 
 def test_a_manifest_without_held_out_images_is_an_error(
