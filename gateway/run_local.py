@@ -15,6 +15,7 @@ import os
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from ipaddress import ip_address
@@ -22,18 +23,18 @@ from pathlib import Path
 from typing import BinaryIO
 
 import requests
-from gateway_testing.ports import free_port
 from stop_signal import Stopped, StopSignal
 
 from gateway.config import Settings
 
 ROOT = Path(__file__).resolve().parent.parent
 SAMPLE = Path("dataset/samples/soccer.jpg")
-LOGS = Path(sys.prefix) / "logs"
+LOGS, CACHE = (Path(sys.prefix) / name for name in ("logs", "model-cache"))
 LINES_SHOWN = 15  # of the log of a process that has stopped
 START_SECONDS = 180
 STOP_SECONDS = 40
 PROBE_SECONDS = 5
+MODEL_THREADS = 256  # more than the gateway's requests, so that none is refused
 # What the Dockerfile sets, too: glibc gives an image's memory back as soon as it is freed,
 # whichever thread decoded it.
 GLIBC = {"MALLOC_ARENA_MAX": "2", "MALLOC_MMAP_THRESHOLD_": "1048576"}
@@ -68,7 +69,8 @@ def main(environ: Mapping[str, str] = os.environ) -> None:
         for name in (GATEWAY, MODEL_SERVER):
             _log(name, port).write_bytes(b"")
         if not environ.get("TF_SERVING_HOST"):
-            gateway_environ["TF_SERVING_HOST"] = f"localhost:{free_port()}"
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="sports-"))
+            gateway_environ["TF_SERVING_HOST"] = f"unix:{folder}/model"
             start_model_server()
         start(GATEWAY, [tool("run", "gunicorn")], gateway_environ, "gateway")
         print("Starting. Logs:", *(_shown(_log(name, port)) for name in processes), flush=True)
@@ -99,16 +101,20 @@ def _serve(
 
 
 def server_command(environ: Mapping[str, str], host: str) -> list[str]:
+    """Starts the embedded model server at `host`, which is localhost:PORT or unix:PATH."""
+    kind, _, at = host.rpartition(":")
     base_path = environ.get("MODEL_BASE_PATH") or "model/sport-classification-model"
     return [
         tool("run", "python"),
         *("-m", "model_server"),
-        f"--port={host.split(':')[1]}",
+        *(("--port=0", f"--grpc_socket_path={at}") if kind == "unix" else (f"--port={at}",)),
+        f"--grpc_max_threads={MODEL_THREADS}",
         f"--model_name={environ.get('MODEL_NAME') or 'sport-classification-model'}",
         f"--model_base_path={Path.cwd() / base_path}",
         "--enable_batching",
         f"--batching_parameters_file={ROOT / 'model/batching.conf'}",
-        f"--engine={environ.get('ENGINE') or 'auto'}",
+        f"--precision={environ.get('PRECISION') or 'auto'}",
+        f"--cache_folder={CACHE}",
     ]
 
 

@@ -26,8 +26,9 @@ def services() -> Services:
 
 def dockerfile(service: dict[str, Any]) -> str:
     build = service["build"]
-    folder = build if isinstance(build, str) else build["context"]
-    return (ROOT / folder / "Dockerfile").read_text()
+    if isinstance(build, str):
+        return (ROOT / build / "Dockerfile").read_text()
+    return (ROOT / build["context"] / build.get("dockerfile", "Dockerfile")).read_text()
 
 
 def test_each_profile_starts_its_services(services: Services) -> None:

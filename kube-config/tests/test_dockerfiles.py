@@ -26,10 +26,11 @@ def dockerfile(folder: str) -> str:
 
 @pytest.mark.parametrize(
     ("context", "folders"),
-    [("gateway", ["gateway"]), ("model", ["model", OPENVINO]), ("model/server", ["model/server"])],
+    [("gateway", ["gateway"]), ("model", ["model", OPENVINO]), (".", ["model/server"])],
 )
 def test_the_build_context_is_exactly_what_is_copied(context: str, folders: list[str]) -> None:
-    rules = (ROOT / context / ".dockerignore").read_text().splitlines()
+    own = ROOT / folders[0] / "Dockerfile.dockerignore"
+    rules = (own if own.exists() else ROOT / context / ".dockerignore").read_text().splitlines()
     copy = re.compile(r"^COPY (?!--from)(?:--chown=\S+ )?(.+) \S+$", re.MULTILINE)
     copied = {
         name

@@ -49,7 +49,7 @@ def threads(flags: Mapping[str, str]) -> set[str]:
     """The number of threads that a model server of either kind uses for an image."""
     if "plugin_config" in flags:
         return {json.loads(flags["plugin_config"])["INFERENCE_NUM_THREADS"]}
-    return {flags[f"tensorflow_{kind}_op_parallelism"] for kind in ("intra", "inter")}
+    return {value for name, value in flags.items() if name.endswith("_op_parallelism")}
 
 
 def labels() -> tuple[str, ...]:

@@ -1,1 +1,1 @@
-"""The embedded model server: TensorFlow Serving's gRPC API on TensorFlow's runtime or OpenVINO."""
+"""The embedded model server: TensorFlow Serving's gRPC API on OpenVINO."""

@@ -57,9 +57,13 @@ class BatchingParameters:
             raise ValueError(f"{file}: sizes and counts must be above 0")
         return parameters
 
+    def padded_size(self, rows: int) -> int:
+        """The next of the allowed sizes of a batch."""
+        return next((size for size in self.allowed_batch_sizes if size >= rows), rows)
+
 
 def _empty_message() -> Any:
-    """An empty BatchingParameters; tensorflow-serving-api does not ship its definition."""
+    """An empty BatchingParameters."""
     field = descriptor_pb2.FieldDescriptorProto
     fields = [
         field(

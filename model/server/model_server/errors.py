@@ -1,27 +1,31 @@
 """The errors of a request and their gRPC statuses, which are TensorFlow Serving's.
 
 ServingError
-├── InvalidArgument  INVALID_ARGUMENT  the request does not fit the signature
-├── NotFound         NOT_FOUND         no such model, or no such version of it
-└── DeadlineExceeded DEADLINE_EXCEEDED the caller no longer waits
-
-TensorFlow's own errors have their status as an attribute.
+├── InvalidArgument    INVALID_ARGUMENT    the request does not fit the signature
+├── FailedPrecondition FAILED_PRECONDITION no such signature
+├── NotFound           NOT_FOUND           no such model, or no such version of it
+├── DeadlineExceeded   DEADLINE_EXCEEDED   the caller no longer waits
+├── Unavailable        UNAVAILABLE         too many requests wait
+└── Unimplemented      UNIMPLEMENTED       OpenVINO cannot compute the signature
 """
 
 from typing import ClassVar
 
 import grpc
-import tensorflow as tf
 
-STATUSES = {status.value[0]: status for status in grpc.StatusCode}
+MESSAGE_LIMIT = 1024  # characters, as in TensorFlow Serving
 
 
 class ServingError(Exception):
-    status: ClassVar[grpc.StatusCode] = grpc.StatusCode.INTERNAL
+    status: ClassVar[grpc.StatusCode]
 
 
 class InvalidArgument(ServingError):
     status = grpc.StatusCode.INVALID_ARGUMENT
+
+
+class FailedPrecondition(ServingError):
+    status = grpc.StatusCode.FAILED_PRECONDITION
 
 
 class NotFound(ServingError):
@@ -32,10 +36,27 @@ class DeadlineExceeded(ServingError):
     status = grpc.StatusCode.DEADLINE_EXCEEDED
 
 
+class Unavailable(ServingError):
+    status = grpc.StatusCode.UNAVAILABLE
+
+
+class Unimplemented(ServingError):
+    status = grpc.StatusCode.UNIMPLEMENTED
+
+
 def status_of(error: Exception) -> tuple[grpc.StatusCode, str]:
     """The gRPC status and message of any exception."""
     if isinstance(error, ServingError):
-        return error.status, str(error)
-    if isinstance(error, tf.errors.OpError):
-        return STATUSES[error.error_code], error.message
-    return grpc.StatusCode.INTERNAL, f"{type(error).__name__}: {error}"
+        status, message = error.status, str(error)
+    else:
+        status = grpc.StatusCode.INTERNAL
+        message = f"{type(error).__name__}: {last_line(error)}"
+    if len(message) > MESSAGE_LIMIT:
+        message = message[:MESSAGE_LIMIT] + "...TRUNCATED"
+    return status, message
+
+
+def last_line(error: Exception) -> str:
+    """What went wrong; OpenVINO's messages begin with places in its source."""
+    lines = str(error).strip().splitlines()
+    return lines[-1] if lines else ""

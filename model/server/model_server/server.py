@@ -11,95 +11,112 @@ from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 import openvino
-import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from tensorflow_serving.apis import model_service_pb2_grpc, prediction_service_pb2_grpc
 
-from model_server import engines, processor
-from model_server.batching_parameters import BatchingParameters
-from model_server.services import ModelService, PredictionService
+from model_server.servable import Runtime
+from model_server.services import handlers
 from model_server.versions import Versions
 
 GRACE_SECONDS = 10
 MAX_MESSAGE_BYTES = 2**31 - 1  # TensorFlow Serving's own limit
-THREADS = 64  # each serves one request, which may wait in the batching queue
+HEALTH_SERVICES = ("", "PredictionService", "ModelService")  # TensorFlow Serving's names
 
 log = logging.getLogger("model_server")
 
 
-def run(flags: argparse.Namespace, precision: str, batching: BatchingParameters | None) -> None:
+def run(flags: argparse.Namespace, runtime: Runtime) -> None:
     """Serve until SIGTERM or SIGINT, finish the requests in flight, and end the process.
 
     Raises:
         SystemExit: the port is taken.
     """
-    threads = flags.tensorflow_intra_op_parallelism
-    config = engines.session_config(precision, threads, flags.tensorflow_inter_op_parallelism)
-    engine = engines.choose(flags.engine, processor.flags())
-    runtime = engines.Runtime(engines.make(engine, precision, threads), config, batching)
     log.info(
-        "starting: engine %s (TensorFlow %s, OpenVINO %s), %s, threads %s (intra op) "
-        "and %s (inter op), %s",
-        engine,
-        tf.__version__,
-        openvino.__version__,
-        precision,
-        threads or "automatic",
-        config.inter_op_parallelism_threads or "automatic",
-        batching or "no batching",
+        "starting: OpenVINO %s, precision %s, threads %s, %d concurrent requests, %s",
+        openvino.__version__.split("-")[0],
+        runtime.precision,
+        runtime.threads or "automatic",
+        flags.grpc_max_threads,
+        runtime.batching or "no batching",
     )
-
-    health_servicer = health.HealthServicer()
-    health_servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    servicer = health.HealthServicer()
+    set_health(servicer, False)
     versions = Versions(
         flags.model_name,
         flags.model_base_path,
         runtime,
-        on_available=lambda: health_servicer.set("", health_pb2.HealthCheckResponse.SERVING),
+        on_change=lambda is_available: set_health(servicer, is_available),
     )
-    server, port = make_server(versions, health_servicer, flags.port)
+    server = make_server(versions, servicer, flags.grpc_max_threads)
+    address = listen(server, flags.port, flags.grpc_socket_path)
     signals = receive_signals(signal.SIGTERM, signal.SIGINT)
     watcher = threading.Thread(
         target=versions.watch, args=[flags.file_system_poll_wait_seconds], daemon=True
     )
     server.start()
     watcher.start()
-    log.info("listening on port %d for model %s", port, flags.model_name)
+    log.info("listening on %s for model %s", address, flags.model_name)
 
     signals.recv(1)
     log.info("stopping")
-    health_servicer.enter_graceful_shutdown()
+    servicer.enter_graceful_shutdown()
     versions.stop()
     server.stop(GRACE_SECONDS).wait()
     logging.shutdown()
     os._exit(0)  # the normal exit aborts while a version is still being loaded
 
 
-def make_server(
-    versions: Versions, health_servicer: health.HealthServicer, port: int
-) -> tuple[grpc.Server, int]:
-    """A server that is bound but not started, and its port.
+def make_server(versions: Versions, servicer: health.HealthServicer, threads: int) -> grpc.Server:
+    """A server that does not listen yet.
 
-    Raises:
-        SystemExit: the port is taken.
+    Args:
+        versions: what it serves.
+        servicer: its health service.
+        threads: requests at once; more are refused with RESOURCE_EXHAUSTED.
     """
     server = grpc.server(
-        ThreadPoolExecutor(THREADS),
+        ThreadPoolExecutor(threads),
+        handlers(versions),
         options=[
             ("grpc.so_reuseport", 0),  # otherwise two servers could share a port
             ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
             ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ],
+        maximum_concurrent_rpcs=threads,
     )
-    prediction_service_pb2_grpc.add_PredictionServiceServicer_to_server(
-        PredictionService(versions), server
-    )
-    model_service_pb2_grpc.add_ModelServiceServicer_to_server(ModelService(versions), server)
-    health_pb2_grpc.add_HealthServicer_to_server(health_servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(servicer, server)
+    return server
+
+
+def listen(server: grpc.Server, port: int, socket_path: str = "") -> str:
+    """Bind a server; what it listens on, in words.
+
+    Args:
+        server: not started.
+        port: 0 chooses a free one, or none if there is a socket.
+        socket_path: a Unix socket, or an empty text.
+
+    Raises:
+        SystemExit: port or socket cannot be had.
+    """
+    addresses = []
     try:
-        return server, server.add_insecure_port(f"[::]:{port}")
+        if socket_path:
+            server.add_insecure_port(f"unix:{socket_path}")
+            addresses.append(f"socket {socket_path}")
+        if port or not socket_path:
+            addresses.append(f"port {server.add_insecure_port(f'[::]:{port}')}")
     except RuntimeError:
-        sys.exit(f"model_server: port {port} is taken")
+        taken = f"port {port}" if addresses or not socket_path else f"socket {socket_path}"
+        sys.exit(f"model_server: {taken} is taken")
+    return " and ".join(addresses)
+
+
+def set_health(servicer: health.HealthServicer, is_available: bool) -> None:
+    """Report whether a version can be asked."""
+    statuses = health_pb2.HealthCheckResponse
+    status = statuses.SERVING if is_available else statuses.NOT_SERVING
+    for service in HEALTH_SERVICES:
+        servicer.set(service, status)
 
 
 def receive_signals(*numbers: signal.Signals) -> socket.socket:

@@ -1,34 +1,24 @@
 """The versions of a model: loads the newest in its folder and tracks their statuses."""
 
-import contextlib
-import ctypes
-import gc
 import logging
+import re
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tensorflow_serving.apis.get_model_status_pb2 import ModelVersionStatus
+import grpc
 
-from model_server.engines import Runtime
 from model_server.errors import NotFound, status_of
-from model_server.servable import Servable
+from model_server.networks import release_memory
+from model_server.servable import Runtime, Servable
+from tf_serving import api_pb2 as tf
 
-State = ModelVersionStatus.State
+State = tf.ModelVersionStatus.State
 Fingerprint = frozenset[tuple[str, int, int]]
 
 log = logging.getLogger("model_server")
-
-
-@dataclass
-class Status:
-    """The status of a version, as reported by GetModelStatus."""
-
-    state: int
-    error_code: int = 0
-    error_message: str = ""
 
 
 @dataclass
@@ -41,9 +31,9 @@ class Versions:
     model_name: str
     base_path: Path
     runtime: Runtime = field(default_factory=Runtime)
-    on_available: Callable[[], None] = lambda: None
+    on_change: Callable[[bool], None] = lambda _: None
     _current: Servable | None = None
-    _statuses: dict[int, Status] = field(default_factory=dict)
+    _statuses: dict[int, tf.ModelVersionStatus] = field(default_factory=dict)
     _failed: dict[int, Fingerprint] = field(default_factory=dict)
     _stopped: threading.Event = field(default_factory=threading.Event)
 
@@ -65,76 +55,92 @@ class Versions:
             raise NotFound(f"Servable not found for request: {requested}")
         return current
 
-    def statuses(self) -> dict[int, Status]:
+    def statuses(self) -> dict[int, tf.ModelVersionStatus]:
         """The status of each version, newest first as in TensorFlow Serving."""
         return dict(sorted(self._statuses.items(), reverse=True))
 
     def watch(self, seconds: float) -> None:
         """Poll the folder every `seconds` until `stop` is called."""
-        previous: tuple[int, Fingerprint] | None = None
+        previous: tuple[Path, Fingerprint] | None = None
         while not self._stopped.is_set():
             try:
-                newest = self._newest()
-            except OSError:  # the folder changes while it is read; the next poll reads it again
-                newest = None
+                folders = _folders(self.base_path)
+                newest = self._newest(folders)
+            except OSError:  # the folder is away, or changes while it is read: read it again
+                folders, newest = None, None
             # While a version is served, the next one is loaded once its files no longer change.
             settled = self._current is None or newest == previous
             if newest is not None and settled:
                 self._serve(*newest)
+            elif folders == {}:
+                self._unload(self._current)
             previous = newest
             self._stopped.wait(seconds)
 
     def stop(self) -> None:
         self._stopped.set()
 
-    def _newest(self) -> tuple[int, Fingerprint] | None:
+    def _newest(self, folders: dict[int, Path]) -> tuple[Path, Fingerprint] | None:
         """The version to serve: the newest that has not failed to load with its current files."""
-        for folder in sorted(_folders(self.base_path), key=lambda f: int(f.name), reverse=True):
-            version, fingerprint = int(folder.name), _fingerprint(folder)
+        for version in sorted(folders, reverse=True):
+            fingerprint = _fingerprint(folders[version])
             if self._failed.get(version) != fingerprint:
-                return version, fingerprint
+                return folders[version], fingerprint
         return None
 
-    def _serve(self, version: int, fingerprint: Fingerprint) -> None:
-        previous = self._current
+    def _serve(self, folder: Path, fingerprint: Fingerprint) -> None:
+        previous, version = self._current, int(folder.name)
         if previous is not None and previous.version == version:
             return
-        self._statuses[version] = Status(State.LOADING)
+        self._set_status(version, State.LOADING)
         log.info("loading version %d", version)
         start = time.monotonic()
         try:
-            servable = Servable(self.base_path / str(version), self.runtime)
-        except Exception as error:  # TensorFlow raises many types
+            servable = Servable(folder, self.runtime)
+        except Exception as error:  # OpenVINO raises several types
             self._failed[version] = fingerprint
             code, message = status_of(error)
-            self._statuses[version] = Status(State.END, code.value[0], message)
+            self._set_status(version, State.END, code, message)
             log.error("version %d cannot be loaded: %s", version, message)
             return
         self._current = servable
-        self._statuses[version] = Status(State.AVAILABLE)
+        self._set_status(version, State.AVAILABLE)
         log.info(
-            "version %d available after %.1f s, %d warm-up requests",
+            "version %d available in %s after %.1f s, %d warm-up requests",
             version,
+            servable.precision,
             time.monotonic() - start,
             servable.warm_up_requests,
         )
-        self.on_available()
-        if previous is not None:  # its requests in flight keep it in memory until they end
-            self._statuses[previous.version] = Status(State.END)
-            log.info("version %d unloaded", previous.version)
-            del previous
-        _release_memory()
+        self.on_change(True)
+        self._unload(previous)
+
+    def _unload(self, servable: Servable | None) -> None:
+        """Stop serving a version; its requests in flight keep it in memory until they end."""
+        if servable is not None:
+            if servable is self._current:
+                self._current = None
+                self.on_change(False)
+            self._set_status(servable.version, State.END)
+            log.info("version %d unloaded", servable.version)
+        del servable
+        release_memory()
+
+    def _set_status(
+        self,
+        version: int,
+        state: State,
+        code: grpc.StatusCode = grpc.StatusCode.OK,
+        message: str = "",
+    ) -> None:
+        error = tf.StatusProto(error_code=code.name, error_message=message)
+        self._statuses[version] = tf.ModelVersionStatus(version=version, state=state, status=error)
 
 
-def _folders(base_path: Path) -> list[Path]:
-    return [f for f in base_path.iterdir() if f.name.isdecimal() and f.is_dir()]
-
-
-def _release_memory() -> None:
-    """Return the memory that loading needed to the system; glibc keeps it by default."""
-    gc.collect()
-    with contextlib.suppress(AttributeError):
-        ctypes.CDLL(None).malloc_trim(0)
+def _folders(base_path: Path) -> dict[int, Path]:
+    """The versions' folders by number; of 1 and 01, the one that TensorFlow Serving takes."""
+    names = sorted(folder.name for folder in base_path.iterdir() if folder.is_dir())
+    return {int(name): base_path / name for name in names if re.fullmatch("[0-9]+", name)}
 
 
 def _fingerprint(folder: Path) -> Fingerprint:

@@ -1,116 +1,125 @@
-"""Small SavedModels whose outputs show how a request was run."""
+"""Small SavedModels whose outputs show how a request was run, and networks of Keras.
 
-from collections.abc import Iterable
+Those that most tests need lie in `models`, as importing TensorFlow takes longer than the tests; to
+write them again: python server_models.py models signatures log_gamma
+"""
+
+import os
+import subprocess
+import sys
 from pathlib import Path
 
-import keras
-import tensorflow as tf
-from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
-
 SIZE = 4  # pixels
-IMAGES = [tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, "images")]
-SIGNATURES = {
-    "serving_default": IMAGES,
-    "unbatched": IMAGES,
-    "log_gamma": IMAGES,
-    "count": [tf.TensorSpec([None], tf.string, "keys")],
-    "divide": [tf.TensorSpec([], tf.int32, name) for name in ("a", "b")],
-    "hold": [tf.TensorSpec([None], tf.string, "folders")],
-}
+ARCHITECTURES = ("MobileNetV3Small", "EfficientNetV2B0", "ConvNeXtTiny", "InceptionV3")
+SIDES = {"InceptionV3": 75}  # the smallest that it takes; the others take 32
+CLASSES = 7
 
 
-class ServerModel(tf.Module):
-    """A model with the signatures named.
+def write(folder: Path, *names: str) -> Path:
+    """Write models in a process of its own, each as FOLDER/NAME/1; returns the folder."""
+    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
+    subprocess.run(
+        [sys.executable, __file__, str(folder), *names],
+        check=True,
+        env=environ,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    )
+    return folder
 
-    serving_default: the mean of each image, the version, the size of the batch, and labels.
+
+def main() -> None:
+    folder, names = Path(sys.argv[1]), sys.argv[2:]
+    for name in names:
+        if name in ARCHITECTURES:
+            write_architecture(folder / name / "1", name)
+        else:
+            WRITERS[name](folder / name / "1")
+
+
+def write_signatures(folder: Path) -> None:
+    """A model with several signatures.
+
+    serving_default: the mean of each image, the size of the batch, labels, the label of the
+        brightest channel, and the mean under a second name.
     unbatched: a sum over all images, without a batch dimension.
     log_gamma: log-gamma of the mean of each image, an operation that OpenVINO lacks.
-    count: looks keys up in a table and counts its requests in a variable.
-    divide: fails when b is 0.
-    hold: creates a file `entered` in the folder and responds when there is a file `release`;
-        `Hold` waits for the one and creates the other.
+    count: looks strings up in a table.
+    types: the double of an input of each type.
     """
+    import tensorflow as tf
 
-    def __init__(self, version: int, signatures: Iterable[str]) -> None:
-        super().__init__()
-        self._version = tf.Variable(version, trainable=False)
-        self._requests = tf.Variable(0, trainable=False)
-        initializer = tf.lookup.KeyValueTensorInitializer(["a", "b"], [10, 20])
-        self._table = tf.lookup.StaticHashTable(initializer, -1)
-        self.functions = {
-            name: tf.function(
-                getattr(self, f"_{name}"), input_signature=SIGNATURES[name], autograph=False
-            )
-            for name in signatures
-        }
+    images = tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, "images")
+    table = tf.lookup.StaticHashTable(tf.lookup.KeyValueTensorInitializer(["a", "b"], [10, 20]), -1)
+    types = ("float16", "float32", "float64", "int8", "int16", "int32", "int64")
 
-    def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+    def serving_default(images: tf.Tensor) -> dict[str, tf.Tensor]:
         count = tf.shape(images)[0]
+        mean = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3])
+        channels = tf.reduce_mean(tf.cast(images, tf.float32), [1, 2])
         return {
-            "mean": tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3]),
-            "version": tf.repeat(self._version, count),
+            "mean": mean,
+            "same": mean,
             "batch": tf.repeat(count, count),
             "labels": tf.tile(tf.constant([["a", "b"]]), [count, 1]),
+            "brightest": tf.gather(tf.constant(["red", "grün", "blue"]), tf.argmax(channels, 1)),
         }
 
-    def _unbatched(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"sum": tf.reduce_sum(tf.cast(images, tf.int64))}
-
-    def _log_gamma(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"log_gamma": tf.math.lgamma(tf.reduce_mean(tf.cast(images, tf.float32), [1, 2, 3]))}
-
-    def _count(self, keys: tf.Tensor) -> dict[str, tf.Tensor]:
-        requests = self._requests.assign_add(1)
-        return {
-            "values": self._table.lookup(keys),
-            "requests": tf.repeat(requests, tf.size(keys)),
-        }
-
-    def _divide(self, a: tf.Tensor, b: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {"quotient": a // b, "unit": tf.constant("apples")}
-
-    def _hold(self, folders: tf.Tensor) -> dict[str, tf.Tensor]:
-        tf.io.write_file(folders[0] + "/entered", "")
-        release = folders[0] + "/release"
-        (polls,) = tf.while_loop(
-            lambda _: tf.equal(tf.size(tf.io.matching_files(release)), 0), lambda n: [n + 1], [0]
-        )
-        return {"polls": tf.repeat(polls, tf.size(folders))}
-
-
-def write_model(folder: Path, version: int = 1, signatures: Iterable[str] = SIGNATURES) -> Path:
-    """Save a model as a version in `folder`; returns `folder`."""
-    module = ServerModel(version, signatures)
-    tf.saved_model.save(module, str(folder / str(version)), signatures=module.functions)
-    return folder
+    functions = {
+        "serving_default": (serving_default, [images]),
+        "unbatched": (lambda images: {"sum": tf.reduce_sum(tf.cast(images, tf.int64))}, [images]),
+        "log_gamma": (
+            lambda images: {"log_gamma": tf.math.lgamma(tf.cast(images, tf.float32))},
+            [images],
+        ),
+        "count": (
+            lambda keys: {"values": table.lookup(keys)},
+            [tf.TensorSpec([None], tf.string, "keys")],
+        ),
+        "types": (
+            lambda **inputs: {f"{name}_out": value + value for name, value in inputs.items()},
+            [tf.TensorSpec([None], name, name) for name in types],
+        ),
+    }
+    module = tf.Module()
+    module.table = table
+    module.functions = {}
+    for name, (function, specs) in functions.items():
+        if name == "types":
+            call = tf.function(function).get_concrete_function(**{s.name: s for s in specs})
+        else:
+            call = tf.function(function, input_signature=specs, autograph=False)
+        module.functions[name] = call
+    tf.saved_model.save(module, str(folder), signatures=module.functions)
 
 
-def write_keras_model(folder: Path, version: int = 1) -> Path:
-    """Save a model as Keras exports it: float32 input, one unnamed output, weights in variables."""
-    model = keras.Sequential(
-        [
-            keras.Input((SIZE, SIZE, 3)),
-            keras.layers.Conv2D(2, 3),
-            keras.layers.BatchNormalization(),
-            keras.layers.GlobalAveragePooling2D(),
-            keras.layers.Dense(3, activation="softmax"),
-        ]
+def write_log_gamma(folder: Path) -> None:
+    """A model whose only signature needs an operation that OpenVINO lacks."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec([None], tf.float32, "x")
+    function = tf.function(lambda x: {"y": tf.math.lgamma(x)}, input_signature=[spec])
+    module = tf.Module()
+    module.function = function
+    tf.saved_model.save(module, str(folder), signatures=function.get_concrete_function())
+
+
+def write_architecture(folder: Path, name: str) -> None:
+    """A network of keras.applications with random weights, as Keras exports it."""
+    import keras
+    import numpy as np
+
+    keras.utils.set_random_seed(7)
+    side = SIDES.get(name, 32)
+    model = getattr(keras.applications, name)(
+        weights=None, classes=CLASSES, input_shape=(side, side, 3)
     )
-    model.export(str(folder / str(version)), verbose=False)
-    return folder
+    model.export(str(folder), verbose=False)
+    images = np.random.default_rng(7).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+    np.savez(folder.parent / "expected.npz", images=images, outputs=model(images).numpy())
 
 
-def write_warm_up(folder: Path, *signatures: str, **inputs: object) -> None:
-    """Store a warm-up request for each signature with the model in `folder`."""
-    inputs = inputs or {"images": tf.zeros([1, SIZE, SIZE, 3], tf.uint8)}
-    file = folder / "assets.extra" / "tf_serving_warmup_requests"
-    file.parent.mkdir()
-    with tf.io.TFRecordWriter(str(file)) as records:
-        for signature in signatures:
-            request = predict_pb2.PredictRequest()
-            request.model_spec.signature_name = signature
-            for name, value in inputs.items():
-                request.inputs[name].CopyFrom(tf.make_tensor_proto(value))
-            log = prediction_log_pb2.PredictionLog()
-            log.predict_log.request.CopyFrom(request)
-            records.write(log.SerializeToString())
+WRITERS = {"signatures": write_signatures, "log_gamma": write_log_gamma}
+
+if __name__ == "__main__":
+    main()

@@ -1,35 +1,34 @@
-"""A server in the test's process and a client on the official stubs."""
+"""A server in the test's process, and a client."""
 
 import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
-from server_models import SIZE
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import (
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    model_service_pb2_grpc,
-    predict_pb2,
-    prediction_service_pb2_grpc,
-)
 
-from model_server import engines
-from model_server.batching_parameters import BatchingParameters
-from model_server.server import make_server
+import tf_serving
+from model_server.servable import Runtime
+from model_server.server import listen, make_server, set_health
+from model_server.tensors import TYPES, to_proto
 from model_server.versions import State, Versions
+from tf_serving import api_pb2 as tf
 
+SIZE = 4  # pixels
 DEADLINE_SECONDS = 100  # for everything that a test waits for
 POLL_SECONDS = 0.05
+PLAIN = Runtime("fp32")
+RESPONSES = {
+    tf_serving.PREDICT: tf.PredictResponse,
+    tf_serving.GET_MODEL_METADATA: tf.GetModelMetadataResponse,
+    tf_serving.GET_MODEL_STATUS: tf.GetModelStatusResponse,
+}
 
 
 def wait_until(condition: Callable[[], object]) -> None:
@@ -51,19 +50,28 @@ def rpc_error(call: Callable[[], Any]) -> tuple[grpc.StatusCode, str]:
     return caught.value.code(), caught.value.details()
 
 
+def to_array(proto: tf.TensorProto) -> np.ndarray:
+    kind, field = TYPES[proto.dtype]
+    values = getattr(proto, field)
+    shape = [dim.size for dim in proto.tensor_shape.dim]
+    if field == "half_val":
+        return np.array(values, np.uint16).view(np.float16).reshape(shape)
+    return np.array(values, kind).reshape(shape)
+
+
 @dataclass
 class Client:
-    """The official stubs, with short methods for requests."""
+    """Short methods for the requests."""
 
     channel: grpc.Channel
-    prediction: Any = field(init=False)
-    model: Any = field(init=False)
-    health: Any = field(init=False)
 
-    def __post_init__(self) -> None:
-        self.prediction = prediction_service_pb2_grpc.PredictionServiceStub(self.channel)
-        self.model = model_service_pb2_grpc.ModelServiceStub(self.channel)
-        self.health = health_pb2_grpc.HealthStub(self.channel)
+    def call(self, method: str, request: Any, timeout: float = DEADLINE_SECONDS) -> Any:
+        stub = self.channel.unary_unary(
+            method,
+            request_serializer=lambda message: message.SerializeToString(),
+            response_deserializer=RESPONSES[method].FromString,
+        )
+        return stub(request, timeout=timeout)
 
     def request(
         self,
@@ -72,46 +80,51 @@ class Client:
         name: str = "m",
         output_filter: tuple[str, ...] = (),
         **inputs: Any,
-    ) -> predict_pb2.PredictRequest:
-        request = predict_pb2.PredictRequest(output_filter=output_filter)
+    ) -> tf.PredictRequest:
+        request = tf.PredictRequest(output_filter=output_filter)
         request.model_spec.name, request.model_spec.signature_name = name, signature
         if version is not None:
             request.model_spec.version.value = version
         for key, value in inputs.items():
-            is_proto = isinstance(value, tensor_pb2.TensorProto)
-            request.inputs[key].CopyFrom(value if is_proto else tf.make_tensor_proto(value))
+            is_proto = isinstance(value, tf.TensorProto)
+            request.inputs[key].CopyFrom(value if is_proto else to_proto(np.asarray(value)))
         return request
 
-    def predict(
+    def respond(
         self, *arguments: Any, timeout: float = DEADLINE_SECONDS, **inputs: Any
-    ) -> dict[str, Any]:
-        response = self.prediction.Predict(self.request(*arguments, **inputs), timeout=timeout)
-        return {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+    ) -> tf.PredictResponse:
+        request = self.request(*arguments, **inputs)
+        return self.call(tf_serving.PREDICT, request, timeout)
+
+    def predict(self, *arguments: Any, **inputs: Any) -> dict[str, np.ndarray]:
+        response = self.respond(*arguments, **inputs)
+        return {name: to_array(proto) for name, proto in response.outputs.items()}
 
     def status(self, name: str = "m", version: int | None = None) -> dict[int, Any]:
-        request = get_model_status_pb2.GetModelStatusRequest()
+        request = tf.GetModelStatusRequest()
         request.model_spec.name = name
         if version is not None:
             request.model_spec.version.value = version
-        response = self.model.GetModelStatus(request, timeout=DEADLINE_SECONDS)
+        response = self.call(tf_serving.GET_MODEL_STATUS, request)
         return {row.version: row for row in response.model_version_status}
 
     def metadata(self, *fields: str, name: str = "m") -> Any:
-        request = get_model_metadata_pb2.GetModelMetadataRequest(metadata_field=fields)
+        request = tf.GetModelMetadataRequest(metadata_field=fields)
         request.model_spec.name = name
-        return self.prediction.GetModelMetadata(request, timeout=DEADLINE_SECONDS)
+        return self.call(tf_serving.GET_MODEL_METADATA, request)
 
-    def health_status(self) -> int:
-        request = health_pb2.HealthCheckRequest()
-        return self.health.Check(request, timeout=DEADLINE_SECONDS).status
+    def health_status(self, service: str = "") -> int:
+        request = health_pb2.HealthCheckRequest(service=service)
+        stub = health_pb2_grpc.HealthStub(self.channel)
+        return stub.Check(request, timeout=DEADLINE_SECONDS).status
 
 
 @dataclass
 class LocalClient(Client):
     """A client of a server in this process."""
 
-    port: int
     versions: Versions
+    target: str
 
     def wait_for_state(self, version: int, state: int) -> None:
         def is_reached() -> bool:
@@ -126,51 +139,24 @@ class LocalClient(Client):
 
 @contextlib.contextmanager
 def serve(
-    base_path: Path,
-    batching: BatchingParameters | None = None,
-    engine: engines.Engine = engines.tensorflow,
+    base_path: Path, runtime: Runtime = PLAIN, threads: int = 64, socket_path: str = ""
 ) -> Iterator[LocalClient]:
     """Serve a folder of versions as the model "m"."""
-    health_servicer = health.HealthServicer()
-    health_servicer.set("", health_pb2.HealthCheckResponse.NOT_SERVING)
+    servicer = health.HealthServicer()
+    set_health(servicer, False)
     versions = Versions(
-        "m",
-        base_path,
-        engines.Runtime(engine, batching=batching),
-        on_available=lambda: health_servicer.set("", health_pb2.HealthCheckResponse.SERVING),
+        "m", base_path, runtime, on_change=lambda is_served: set_health(servicer, is_served)
     )
-    server, port = make_server(versions, health_servicer, 0)
+    server = make_server(versions, servicer, threads)
+    address = listen(server, 0, socket_path)
     server.start()
     watcher = threading.Thread(target=versions.watch, args=[POLL_SECONDS])
     watcher.start()
     try:
-        with grpc.insecure_channel(f"localhost:{port}") as channel:
-            yield LocalClient(channel, port, versions)
+        target = f"unix:{socket_path}" if socket_path else f"localhost:{address.split()[1]}"
+        with grpc.insecure_channel(target) as channel:
+            yield LocalClient(channel, versions, target)
     finally:
         versions.stop()
         watcher.join()
         server.stop(None).wait()
-
-
-@dataclass(frozen=True)
-class Hold:
-    """Requests of the signature `hold`, which are not answered before `release`."""
-
-    folder: Path
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()
-
-    @property
-    def folders(self) -> list[str]:
-        """The value of the signature's input."""
-        return [str(self.folder)]
-
-    def wait_until_entered(self) -> None:
-        wait_until((self.folder / "entered").exists)
-
-    def release(self) -> None:
-        (self.folder / "release").touch()

@@ -7,14 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import Self
 
 import grpc
 import pytest
-from server_models import write_model, write_warm_up
-from serving_client import DEADLINE_SECONDS, Client, Hold
+from serving_client import DEADLINE_SECONDS, Client, pixels
 
 from model_server.__main__ import read_flags
 
@@ -58,11 +57,6 @@ def start_server() -> Iterator[StartServer]:
         yield lambda *flags: stack.enter_context(ServerProcess(*flags))
 
 
-@pytest.fixture
-def base_path(tmp_path: Path) -> Path:
-    return write_model(tmp_path / "models", 1, ["serving_default", "hold"])
-
-
 def terminate_another_thread(pid: int) -> None:
     """Send SIGTERM to a thread that is not the main thread."""
     threads = [int(thread.name) for thread in Path(f"/proc/{pid}/task").iterdir()]
@@ -71,39 +65,41 @@ def terminate_another_thread(pid: int) -> None:
 
 
 def test_server_finishes_requests_in_flight_before_it_stops(
-    base_path: Path, tmp_path: Path, start_server: StartServer
+    models: Path, tmp_path: Path, start_server: StartServer
 ) -> None:
-    server = start_server(f"--model_base_path={base_path}", "--enable_batching=true")
+    parameters = tmp_path / "batching.conf"
+    parameters.write_text("batch_timeout_micros { value: 3000000 }")  # a request waits that long
+    server = start_server(
+        f"--model_base_path={models / 'signatures'}",
+        "--enable_batching=true",
+        f"--batching_parameters_file={parameters}",
+    )
     port = server.wait_for(r"listening on port (\d+) for model m")[1]
-    server.wait_for("version 1 available")
+    server.wait_for("version 1 available in fp32|bf16")
     with (
         grpc.insecure_channel(f"localhost:{port}") as channel,
         ThreadPoolExecutor(1) as pool,
-        Hold(tmp_path) as hold,
     ):
-        outputs = pool.submit(Client(channel).predict, "hold", folders=hold.folders)
-        hold.wait_until_entered()
+        grpc.channel_ready_future(channel).result(DEADLINE_SECONDS)
+        outputs = pool.submit(Client(channel).predict, images=pixels(7))
+        wait([outputs], timeout=0.5)  # it has no means to say that its request is in the queue
         terminate_another_thread(server.process.pid)
         server.wait_for("stopping")
-        hold.release()
-        assert "polls" in outputs.result()
+        assert outputs.result()["mean"] == [7]
     assert "Traceback" not in server.finish()
     assert server.process.returncode == 0
 
 
 def test_server_logs_its_settings_and_stops_while_a_version_is_being_loaded(
-    base_path: Path, tmp_path: Path, start_server: StartServer
+    models: Path, start_server: StartServer
 ) -> None:
-    with Hold(tmp_path) as hold:
-        write_warm_up(base_path / "1", "hold", folders=hold.folders)
-        server = start_server(f"--model_base_path={base_path}", "--mixed_precision=off")
-        server.wait_for(r"TensorFlow \d+\.\d+.* float32, .* no batching")
-        server.wait_for("loading version 1")
-        hold.wait_until_entered()
-        server.process.send_signal(signal.SIGINT)
-        log = server.finish()
-    assert "available" not in log
-    assert "Traceback" not in log
+    server = start_server(
+        f"--model_base_path={models / 'signatures'}", "--precision=fp32", "--grpc_max_threads=7"
+    )
+    server.wait_for(r"OpenVINO \d+\.\d+.* fp32, .* 7 concurrent requests, no batching")
+    server.wait_for("loading version 1")
+    server.process.send_signal(signal.SIGINT)
+    assert "Traceback" not in server.finish()
     assert server.process.returncode == 0
 
 
@@ -112,6 +108,8 @@ def test_server_logs_its_settings_and_stops_while_a_version_is_being_loaded(
     [
         ([], "--model_base_path"),
         (["--model_base_path=/missing"], "no such folder: /missing"),
+        (["--model_base_path=.", "--grpc_max_threads=0"], "not a number above 0"),
+        (["--model_base_path=.", "--precision=int4"], "invalid choice"),
         (["--model_base_path=.", "--enable_batching=perhaps"], "neither true nor false"),
         (["--model_base_path=.", "--batching_parameters_file=x"], "without --enable_batching"),
         (

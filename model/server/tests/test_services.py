@@ -1,58 +1,97 @@
-"""The responses, statuses and messages that the official client receives."""
+"""The responses, statuses and messages, which are those of TensorFlow Serving.
 
+The file of tensorflow/serving that an expectation comes from is named where it is tested.
+"""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import grpc
 import numpy as np
 import pytest
-import tensorflow as tf
 from grpc_health.v1.health_pb2 import HealthCheckResponse
-from serving_client import Client, Hold, LocalClient, pixels, rpc_error
-from tensorflow.core.framework import tensor_pb2
-from tensorflow_serving.apis import (
-    classification_pb2,
-    get_model_metadata_pb2,
-    get_model_status_pb2,
-    predict_pb2,
-)
+from serving_client import Client, pixels, rpc_error, serve, wait_until
 
-from model_server.services import PredictionService
+import tf_serving
+from model_server.errors import Unimplemented, status_of
+from model_server.services import abort_on_error
+from model_server.tensors import to_proto
+from tf_serving import api_pb2 as tf
 
 INVALID, NOT_FOUND = grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND
-AVAILABLE = get_model_status_pb2.ModelVersionStatus.AVAILABLE
+PRECONDITION = grpc.StatusCode.FAILED_PRECONDITION
+AVAILABLE = tf.ModelVersionStatus.AVAILABLE
 
 
 def test_predict(client: Client) -> None:
-    response = client.prediction.Predict(client.request(images=pixels(3, 5)))
+    response = client.respond(images=pixels(3, 5))
     assert response.model_spec.name == "m"
     assert response.model_spec.version.value == 1
     assert response.model_spec.signature_name == "serving_default"
-    outputs = {name: tf.make_ndarray(proto) for name, proto in response.outputs.items()}
+    outputs = client.predict(images=pixels(3, 5))
     np.testing.assert_array_equal(outputs["mean"], [3, 5])
     assert outputs["labels"].tolist() == [[b"a", b"b"]] * 2
 
 
+def test_strings_are_chosen_by_the_graph(client: Client) -> None:
+    images = pixels(0, 0, 0)
+    for image, channel in enumerate((2, 0, 1)):
+        images[image, :, :, channel] = 9
+    brightest = client.predict(images=images)["brightest"]
+    assert [text.decode() for text in brightest] == ["blue", "red", "grün"]
+
+
+def test_a_tensor_that_is_two_outputs_has_both_names(client: Client) -> None:
+    outputs = client.predict(images=pixels(3))
+    assert outputs["same"] == outputs["mean"] == [3]
+
+
 def test_numeric_outputs_are_in_value_fields_as_from_tensorflow_serving(client: Client) -> None:
-    outputs = client.prediction.Predict(client.request(images=pixels())).outputs
+    outputs = client.respond(images=pixels()).outputs
     assert outputs["mean"].float_val == [7]
     assert not outputs["mean"].tensor_content
 
 
-def test_inputs_in_value_fields_are_read(client: Client) -> None:
-    values = tensor_pb2.TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[9])
-    values.tensor_shape.CopyFrom(tf.TensorShape([2, 4, 4, 3]).as_proto())
+TYPES = ("float16", "float32", "float64", "int8", "int16", "int32", "int64")
+
+
+def test_values_of_each_type_are_read_and_returned(client: Client) -> None:
+    inputs = {name: np.array([1, 2, -3], name) for name in TYPES}
+    outputs = client.predict("types", **inputs)
+    assert {name: array.dtype for name, array in outputs.items()} == {
+        f"{name}_out": np.dtype(name) for name in TYPES
+    }
+    assert [array.tolist() for array in outputs.values()] == [[2, 4, -6]] * len(TYPES)
+    # AsProtoField in predict_util.cc: float16 has a field of its own, too.
+    assert len(client.respond("types", **inputs).outputs["float16_out"].half_val) == 3
+
+
+def test_inputs_in_tensor_content_are_read(client: Client) -> None:
+    images = pixels(3, 5)
+    proto = to_proto(images)
+    proto.ClearField("int_val")
+    proto.tensor_content = images.tobytes()
+    assert client.predict(images=proto)["mean"].tolist() == [3, 5]
+
+
+def test_last_value_is_repeated(client: Client) -> None:
+    values = to_proto(pixels(1, 2))
+    del values.int_val[:]
+    values.int_val.append(9)
     assert client.predict(images=values)["mean"].tolist() == [9, 9]
 
 
 def test_signature_is_chosen_by_name(client: Client) -> None:
     assert client.predict("unbatched", images=pixels(1, 2))["sum"] == 3 * 48
-    outputs = client.predict("divide", a=np.int32(7), b=np.int32(2))
-    assert outputs["quotient"] == 3
-    assert outputs["unit"] == b"apples"
 
 
 def test_version_is_chosen_by_number(client: Client) -> None:
-    assert client.predict("", 1, images=pixels())["version"] == [1]
+    assert client.predict("", 1, images=pixels())["mean"] == [7]
+
+
+def test_more_rows_than_are_computed_at_once(client: Client) -> None:
+    assert client.predict(images=pixels(*range(9)))["mean"].tolist() == list(range(9))
 
 
 def test_output_filter_limits_the_outputs(client: Client) -> None:
@@ -62,13 +101,22 @@ def test_output_filter_limits_the_outputs(client: Client) -> None:
     assert "mode" in details
 
 
+def test_output_that_is_asked_for_twice_is_refused(client: Client) -> None:
+    # PreProcessPrediction in servables/tensorflow/predict_util.cc
+    error = rpc_error(lambda: client.predict(images=pixels(), output_filter=("mean", "mean")))
+    assert error == (INVALID, "duplicate output tensor alias: mean")
+
+
 @pytest.mark.parametrize(
     ("request_parts", "status", "message"),
     [
         ({"name": "x"}, NOT_FOUND, "Servable not found for request: Latest(x)"),
         ({"name": "x", "version": 7}, NOT_FOUND, "Servable not found for request: Specific(x, 7)"),
         ({"version": 7}, NOT_FOUND, "Servable not found for request: Specific(m, 7)"),
-        ({"signature": "x"}, INVALID, 'Serving signature key "x" not found.'),
+        # RunPredict in servables/tensorflow/predict_util.cc
+        ({"signature": "x"}, PRECONDITION, 'Serving signature key "x" not found.'),
+        # ServableRequestFromModelSpec in model_servers/server_core.cc
+        ({"name": ""}, INVALID, "ModelSpec has no name specified."),
     ],
 )
 def test_unknown_model_version_or_signature_is_refused(
@@ -80,14 +128,14 @@ def test_unknown_model_version_or_signature_is_refused(
 def test_version_labels_are_refused(client: Client) -> None:
     request = client.request(images=pixels())
     request.model_spec.version_label = "stable"
-    status, details = rpc_error(lambda: client.prediction.Predict(request))
+    status, details = rpc_error(lambda: client.call(tf_serving.PREDICT, request))
     assert status == INVALID
     assert "stable" in details
 
 
 def test_request_without_model_spec_is_refused(client: Client) -> None:
-    request = predict_pb2.PredictRequest()
-    error = rpc_error(lambda: client.prediction.Predict(request))
+    request = tf.PredictRequest()
+    error = rpc_error(lambda: client.call(tf_serving.PREDICT, request))
     assert error == (INVALID, "Missing ModelSpec")
 
 
@@ -113,8 +161,8 @@ def zeros(*sizes: int) -> np.ndarray:
 @pytest.mark.parametrize(
     ("images", "message"),
     [
-        (pixels().astype(np.float32), "to be uint8 but DT_FLOAT is provided"),
-        (np.array(["a"]), "to be uint8 but DT_STRING is provided"),
+        (pixels().astype(np.float32), "to be DT_UINT8 but DT_FLOAT is provided"),
+        (np.array([b"a"], object), "to be DT_UINT8 but DT_STRING is provided"),
         (zeros(4, 4, 3), "expected (None, 4, 4, 3)"),
         (zeros(1, 4, 5, 3), "expected (None, 4, 4, 3)"),
         (zeros(1, 4, 4, 1), "expected (None, 4, 4, 3)"),
@@ -131,7 +179,7 @@ def test_wrong_dtypes_and_shapes_are_refused(
 
 @pytest.mark.parametrize("content", [b"\0" * 47, b"\0" * 49])
 def test_content_of_another_length_is_refused(client: Client, content: bytes) -> None:
-    proto = tf.make_tensor_proto(pixels())
+    proto = to_proto(pixels())
     proto.tensor_content = content
     status, details = rpc_error(lambda: client.predict(images=proto))
     assert status == INVALID
@@ -140,39 +188,63 @@ def test_content_of_another_length_is_refused(client: Client, content: bytes) ->
 
 @pytest.mark.parametrize("count", [-1, 2**40, 2**62])
 def test_impossible_batch_size_is_refused(client: Client, count: int) -> None:
-    proto = tensor_pb2.TensorProto(dtype=tf.uint8.as_datatype_enum, int_val=[9])
+    proto = tf.TensorProto(dtype=tf.DT_UINT8, int_val=[9])
     for size in (count, 4, 4, 3):
         proto.tensor_shape.dim.add(size=size)
     assert rpc_error(lambda: client.predict(images=proto))[0] == INVALID
 
 
 def test_unknown_rank_or_dtype_is_refused(client: Client) -> None:
-    proto = tf.make_tensor_proto(pixels())
+    proto = to_proto(pixels())
     proto.tensor_shape.unknown_rank = True
     assert rpc_error(lambda: client.predict(images=proto))[0] == INVALID
-    proto = tf.make_tensor_proto(pixels())
+    proto = to_proto(pixels())
     proto.dtype = 999
     assert rpc_error(lambda: client.predict(images=proto))[0] == INVALID
 
 
-def test_variable_keeps_its_value_between_requests(client: Client) -> None:
-    first = client.predict("count", keys=["b", "c", "a"])
-    assert first["values"].tolist() == [20, -1, 10]
-    second = client.predict("count", keys=["a"])
-    assert second["requests"][0] == first["requests"][0] + 1
-
-
-def test_error_in_the_graph_is_reported_with_its_status(client: Client) -> None:
-    status, details = rpc_error(lambda: client.predict("divide", a=np.int32(1), b=np.int32(0)))
+def test_no_value_at_all_is_refused(client: Client) -> None:
+    proto = to_proto(pixels())
+    del proto.int_val[:]
+    status, details = rpc_error(lambda: client.predict(images=proto))
     assert status == INVALID
-    assert "Integer division by zero" in details
+    assert "does not parse" in details
 
 
-def test_deadline_ends_a_request(client: Client, tmp_path: Path) -> None:
-    with Hold(tmp_path) as hold:
-        status, _ = rpc_error(lambda: client.predict("hold", folders=hold.folders, timeout=0.01))
-    assert status == grpc.StatusCode.DEADLINE_EXCEEDED
-    assert client.predict(images=pixels())["mean"] == [7]
+def test_inputs_of_different_numbers_of_rows_are_refused(client: Client) -> None:
+    inputs = {name: np.ones(1, name) for name in TYPES}
+    inputs["int32"] = np.ones(2, np.int32)
+    assert rpc_error(lambda: client.predict("types", **inputs))[0] == INVALID
+
+
+@pytest.mark.parametrize(
+    ("signature", "reason"),
+    [
+        ("log_gamma", "cannot convert the operations Lgamma"),
+        ("count", "no input of type DT_STRING"),
+    ],
+)
+def test_signature_that_openvino_lacks_says_what_and_what_to_do(
+    client: Client, signature: str, reason: str
+) -> None:
+    keys = {"keys": np.array([b"a"], object)}
+    inputs = keys if signature == "count" else {"images": pixels()}
+    for _ in range(2):
+        status, details = rpc_error(lambda: client.predict(signature, **inputs))
+        assert status == grpc.StatusCode.UNIMPLEMENTED
+        assert reason in details
+        assert "TensorFlow Serving" in details
+
+
+def test_long_message_is_cut() -> None:
+    # ToGRPCStatus in model_servers/grpc_status_util.cc
+    _, message = status_of(Unimplemented("x" * 1025))
+    assert message == "x" * 1024 + "...TRUNCATED"
+
+
+def test_message_of_openvino_is_without_places_in_its_source() -> None:
+    error = RuntimeError("Exception from src/core.cpp:84:\nCheck 'false' failed\nno memory\n")
+    assert status_of(error) == (grpc.StatusCode.INTERNAL, "RuntimeError: no memory")
 
 
 class ExpiredContext:
@@ -185,20 +257,48 @@ class ExpiredContext:
         self.code, self.details = code, details
 
 
-def test_request_is_not_run_after_its_deadline(client: LocalClient) -> None:
-    context = ExpiredContext()
-    PredictionService(client.versions).Predict(client.request(images=pixels()), context)
+def test_request_is_not_run_after_its_deadline() -> None:
+    context, requests = ExpiredContext(), []
+    abort_on_error(lambda request, _: requests.append(request))(tf.PredictRequest(), context)
     assert context.code == grpc.StatusCode.DEADLINE_EXCEEDED
     assert "before the request was started" in context.details
+    assert not requests
+
+
+def test_requests_beyond_the_limit_are_refused(models: Path) -> None:
+    # SetMaxThreads in model_servers/server.cc, with the flag --grpc_max_threads
+    with serve(models / "signatures", threads=2) as client, ThreadPoolExecutor(2) as pool:
+        client.wait_for_version(1)
+        is_held, release = [], threading.Event()
+        find = client.versions.servable
+
+        def hold(*arguments: object) -> object:
+            is_held.append(True)
+            release.wait()
+            return find(*arguments)
+
+        client.versions.servable = hold
+        try:
+            running = [pool.submit(client.predict, images=pixels(value)) for value in (1, 2)]
+            wait_until(lambda: len(is_held) == 2)
+            exhausted = grpc.StatusCode.RESOURCE_EXHAUSTED
+            assert rpc_error(lambda: client.predict(images=pixels()))[0] == exhausted
+            assert rpc_error(client.status)[0] == exhausted
+        finally:
+            release.set()
+        assert [future.result()["mean"].tolist() for future in running] == [[1], [2]]
+        wait_until(lambda: client.predict(images=pixels())["mean"] == [7])
 
 
 def test_metadata_has_the_signatures(client: Client) -> None:
     response = client.metadata("signature_def")
     assert response.model_spec.version.value == 1
-    signatures = get_model_metadata_pb2.SignatureDefMap()
-    assert response.metadata["signature_def"].Unpack(signatures)
+    signatures = tf.SignatureDefMap()
+    packed = response.metadata["signature_def"]
+    assert packed.type_url == "type.googleapis.com/tensorflow.serving.SignatureDefMap"
+    signatures.ParseFromString(packed.value)
     images = signatures.signature_def["serving_default"].inputs["images"]
-    assert images.dtype == tf.uint8.as_datatype_enum
+    assert images.dtype == tf.DT_UINT8
     assert [dim.size for dim in images.tensor_shape.dim] == [-1, 4, 4, 3]
 
 
@@ -218,14 +318,25 @@ def test_status_lists_the_versions(client: Client) -> None:
 def test_status_of_an_unknown_model_or_version_is_not_found(client: Client) -> None:
     missing = (NOT_FOUND, "Could not find any versions of model x")
     assert rpc_error(lambda: client.status("x")) == missing
-    assert rpc_error(lambda: client.status(version=9))[0] == NOT_FOUND
+    # GetModelStatusWithModelSpec in model_servers/get_model_status_impl.cc
+    missing = (NOT_FOUND, "Could not find version 9 of model m")
+    assert rpc_error(lambda: client.status(version=9)) == missing
 
 
-def test_health_is_serving(client: Client) -> None:
-    assert client.health_status() == HealthCheckResponse.SERVING
+@pytest.mark.parametrize("service", ["", "ModelService", "PredictionService"])
+def test_health_is_serving(client: Client, service: str) -> None:
+    # BuildAndStart in model_servers/server.cc
+    assert client.health_status(service) == HealthCheckResponse.SERVING
 
 
 def test_other_methods_are_unimplemented(client: Client) -> None:
-    request = classification_pb2.ClassificationRequest()
-    status, _ = rpc_error(lambda: client.prediction.Classify(request))
-    assert status == grpc.StatusCode.UNIMPLEMENTED
+    method = "/tensorflow.serving.PredictionService/Classify"
+    call = client.channel.unary_unary(method)
+    assert rpc_error(lambda: call(b""))[0] == grpc.StatusCode.UNIMPLEMENTED
+
+
+def test_server_listens_on_a_socket(models: Path, tmp_path: Path) -> None:
+    with serve(models / "signatures", socket_path=str(tmp_path / "socket")) as client:
+        client.wait_for_version(1)
+        assert client.target.startswith("unix:")
+        assert client.predict(images=pixels())["mean"] == [7]

@@ -1,0 +1,133 @@
+import hashlib
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import openvino
+import pytest
+from openvino import opset15 as ops
+from serving_client import pixels, serve
+
+from model_server import precision
+from model_server.servable import Runtime
+from model_server.versions import State
+
+OFFSET = 0.25  # by which the outputs of the int8 model differ
+
+
+def write_int8(version: Path, *outputs: str) -> None:
+    """Write a model in the place of trainer/quantize.py's."""
+    images = ops.parameter([-1, 4, 4, 3], np.uint8, name="images")
+    images.output(0).set_names({"images"})
+    floats = ops.convert(images, np.float32)
+    mean = ops.add(ops.reduce_mean(floats, np.array([1, 2, 3])), np.float32(OFFSET))
+    made = []
+    for name in outputs:
+        output = ops.add(mean, np.float32(0))
+        output = ops.convert(output, np.int32) if name == "batch" else output
+        output.output(0).set_names({name})
+        made.append(output.output(0))
+    openvino.save_model(openvino.Model(made, [images]), version / precision.INT8_MODEL)
+    digest = hashlib.sha256((version / precision.INT8_WEIGHTS).read_bytes()).hexdigest()
+    (version / precision.INT8_RECORD).write_text(json.dumps({"sha256": digest}))
+
+
+@pytest.fixture
+def version(models: Path, tmp_path: Path) -> Path:
+    """A version with an int8 copy of its default signature, in a folder of its own."""
+    version = Path(shutil.copytree(models / "signatures/1", tmp_path / "1"))
+    write_int8(version, "mean", "same", "batch")
+    return version
+
+
+@pytest.fixture
+def with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda: True)
+
+
+@pytest.fixture
+def without_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(precision, "has_bf16", lambda: False)
+
+
+@pytest.mark.parametrize("wanted", ["auto", "int8"])
+def test_int8_copy_is_used_for_the_outputs_that_it_has(version: Path, wanted: str) -> None:
+    with serve(version.parent, Runtime(wanted)) as client:
+        client.wait_for_version(1)
+        assert client.versions.servable("m").precision == "int8"
+        outputs = client.predict(images=pixels(7, 9))
+        assert outputs["mean"].tolist() == outputs["same"].tolist() == [7.25, 9.25]
+        assert outputs["labels"].tolist() == [[b"a", b"b"]] * 2
+        # The other signatures are computed from saved_model.pb.
+        assert client.predict("unbatched", images=pixels(1))["sum"] == 48
+
+
+def test_signature_of_which_the_int8_copy_lacks_a_number_is_computed_in_float(
+    version: Path,
+) -> None:
+    write_int8(version, "mean")
+    with serve(version.parent, Runtime("int8")) as client:
+        client.wait_for_version(1)
+        assert client.predict(images=pixels(7))["mean"].tolist() == [7]
+
+
+@pytest.mark.parametrize("missing", ["INT8_MODEL", "INT8_WEIGHTS", "INT8_RECORD"])
+def test_no_int8_without_model_and_record(version: Path, missing: str, without_bf16: None) -> None:
+    (version / getattr(precision, missing)).unlink()
+    assert precision.choose("auto", version) == "fp32"
+    with pytest.raises(ValueError, match=r"missing: trainer/quantize\.py"):
+        precision.choose("int8", version)
+
+
+@pytest.mark.parametrize("record", ["", "[]", "{}", '{"sha256": "0"}'])
+def test_no_int8_with_the_record_of_another_model(
+    version: Path, record: str, with_bf16: None
+) -> None:
+    (version / precision.INT8_RECORD).write_text(record)
+    assert precision.choose("auto", version) == "bf16"
+    with pytest.raises(ValueError, match="is not about"):
+        precision.choose("int8", version)
+
+
+def test_version_without_the_wanted_int8_copy_is_not_served(models: Path) -> None:
+    with serve(models / "signatures", Runtime("int8")) as client:
+        client.wait_for_state(1, State.END)
+        message = client.status()[1].status.error_message
+    assert "model.xml is missing" in message
+
+
+@pytest.mark.parametrize(("machine", "chosen"), [("x86_64", "int8"), ("aarch64", "bf16")])
+def test_auto_follows_the_processor(
+    version: Path, with_bf16: None, monkeypatch: pytest.MonkeyPatch, machine: str, chosen: str
+) -> None:
+    monkeypatch.setattr(precision.platform, "machine", lambda: machine)
+    assert precision.choose("auto", version) == chosen
+
+
+def test_wanted_float_precision_is_used(version: Path) -> None:
+    assert precision.choose("fp32", version) == "fp32"
+    assert precision.choose("bf16", version) == "bf16"
+
+
+def test_bf16_without_instructions_for_it_is_refused(without_bf16: None) -> None:
+    with pytest.raises(ValueError, match="no bfloat16 instructions"):
+        precision.check("bf16")
+    for wanted in ("auto", "int8", "fp32"):
+        precision.check(wanted)
+
+
+def test_compiled_networks_are_kept_for_the_next_start(models: Path, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    for _ in range(2):
+        with serve(models / "signatures", Runtime("fp32", cache=cache)) as client:
+            client.wait_for_version(1)
+            assert client.predict(images=pixels(7))["mean"] == [7]
+        files = list(cache.glob("*.blob"))
+        assert len(files) == 1
+    files[0].chmod(0o600)
+    files[0].write_bytes(files[0].read_bytes()[:100])  # as after a full disk
+    with serve(models / "signatures", Runtime("fp32", cache=cache)) as client:
+        client.wait_for_version(1)
+        assert client.predict(images=pixels(7))["mean"] == [7]
