@@ -114,3 +114,13 @@ def test_the_documentation_is_served_offline(client: FlaskClient) -> None:
         response = get(client, path)
         assert response.status_code == 200
         assert len(response.data) > 50
+
+
+def test_the_viewer_is_not_sent_again_when_it_is_known(client: FlaskClient) -> None:
+    first = client.get("/docs/swagger-ui-bundle.js")
+    assert first.status_code == 200
+    assert first.headers["Cache-Control"] == "max-age=86400"
+    again = client.get(
+        "/docs/swagger-ui-bundle.js", headers={"If-None-Match": first.headers["ETag"]}
+    )
+    assert (again.status_code, again.data) == (304, b"")
