@@ -54,6 +54,10 @@ def on_starting(_: object) -> None:
         file.unlink()
 
 
+def post_worker_init(worker: "Worker") -> None:
+    worker.wsgi.extensions["gateway"].classifier.decoders.start()
+
+
 def child_exit(_: object, worker: "Worker") -> None:
     mark_process_dead(worker.pid)  # type: ignore[no-untyped-call]
 

@@ -1,7 +1,6 @@
 """The Flask application, put together."""
 
 import threading
-import warnings
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -12,6 +11,7 @@ from gateway.classifier import Classifier
 from gateway.clients import Clients
 from gateway.concurrency import ConcurrencyLimit
 from gateway.config import Settings
+from gateway.decoders import Decoders
 from gateway.fetcher import Fetcher
 from gateway.metrics import Metrics
 from gateway.model_client import ModelClient
@@ -25,8 +25,6 @@ def create_app(settings: Settings | None = None) -> Flask:
         ValueError: a setting cannot be read; the text names its variable.
     """
     settings = settings or Settings.from_env()
-    # Pillow warns of strangers' broken metadata and of large images; the limits are ours.
-    warnings.filterwarnings("ignore", module=r"PIL\.")
     app = Flask(__name__, static_folder=None)
     app.config["MAX_CONTENT_LENGTH"] = settings.max_body_bytes
     app.json.sort_keys = False  # type: ignore[attr-defined]
@@ -37,7 +35,7 @@ def create_app(settings: Settings | None = None) -> Flask:
         ModelClient(settings),
         metrics,
         ConcurrencyLimit(settings.max_in_flight, "Too many images are being worked on."),
-        ConcurrencyLimit(settings.max_image_pixels, "Too many large images are being decoded."),
+        Decoders(settings.decoders, settings.decode_seconds, settings.max_in_flight // 2, metrics),
         Cache(settings.cache_entries, settings.cache_seconds) if settings.cache_entries else None,
     )
     slots = threading.BoundedSemaphore(settings.max_in_flight)

@@ -8,9 +8,10 @@ from functools import partial
 from gateway.cache import Cache
 from gateway.concurrency import ConcurrencyLimit
 from gateway.config import Settings
+from gateway.decoders import Decoders
 from gateway.errors import ExplainUnsupported, GatewayError, ModelFailed, release_frames
 from gateway.fetcher import Fetcher
-from gateway.images import declared_pixels, preprocess, resize
+from gateway.images import resize
 from gateway.metrics import Metrics
 from gateway.model_client import ModelClient
 from gateway.records import Outcome, RequestRecord, timed
@@ -27,7 +28,7 @@ class Classifier:
     model: ModelClient
     metrics: Metrics
     image_limit: ConcurrencyLimit  # images whose bytes are in memory
-    pixel_limit: ConcurrencyLimit  # pixels being decoded
+    decoders: Decoders
     cache: Cache | None
 
     def classify(
@@ -92,11 +93,10 @@ class Classifier:
                     outcome.prediction = self.cache.find(outcome.digest, signature.version, explain)
                     self.metrics.cache.labels("hit" if outcome.prediction else "miss").inc()
                 if outcome.prediction is None:
-                    with (
-                        timed("decode", outcome.stages),
-                        self.pixel_limit.acquire(declared_pixels(data, most), deadline),
-                    ):
-                        outcome.pixels = preprocess(data, signature.size, most)
+                    with timed("decode", outcome.stages):
+                        outcome.pixels = self.decoders.decode(
+                            data, signature.size, most, deadline, record.client
+                        )
         except GatewayError as error:
             outcome.error = error
             release_frames(error)

@@ -106,6 +106,8 @@ class Settings:
     max_body_bytes: int = _setting(25_000_000, int)
     max_image_bytes: int = _setting(20_000_000, int)
     max_image_pixels: int = _setting(50_000_000, int)
+    decoders: int = _setting(2, int)  # processes that decode images quickly, of each worker
+    decode_seconds: float = _setting(1.8, float)  # processor time for decoding an image
     max_in_flight: int = _setting(16, int)  # requests, and images in memory, in each worker
     cache_entries: int = _setting(0, int, least=0)  # predictions kept in each worker; 0: none
     cache_seconds: float = _setting(300.0, float)  # how long each is kept

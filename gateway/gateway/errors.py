@@ -6,12 +6,14 @@ GatewayError                500
 ├── Unauthorized            401  no API key, or an unknown one
 ├── RequestTooLarge         413  the body is over its byte limit
 ├── ImageTooLarge           413  the image is over its byte or pixel limit
+├── ImageTooExpensive       413  decoding the image takes too much processor time or memory
 ├── UnsupportedImage        415  not a readable image of a supported format
 ├── SourceRefused           422  the source cannot be used: address, scheme, port, redirect, 4xx
 ├── TooManyRequests         429  the service or the model is busy, or the client is over its rate
 ├── SourceFailed            502  the source answered 5xx, or broke TLS or the transfer
 ├── ModelFailed             502  the model server's answer cannot be used
 ├── ModelUnavailable        503  the model server is unreachable or has no such model
+├── DecodeTimeout           504  the image was not decoded before the deadline
 ├── SourceTimeout           504  the source ran past its deadline
 └── ModelTimeout            504  the model ran past its deadline
 
@@ -62,6 +64,10 @@ class ImageTooLarge(GatewayError):
     status, title = 413, "Image too large"
 
 
+class ImageTooExpensive(GatewayError):
+    status, title = 413, "Image too expensive"
+
+
 class UnsupportedImage(GatewayError):
     status, title = 415, "Unsupported image"
 
@@ -86,6 +92,10 @@ class ModelFailed(GatewayError):
 class ModelUnavailable(GatewayError):
     status, title = 503, "Model unavailable"
     retry_after = 1
+
+
+class DecodeTimeout(GatewayError):
+    status, title = 504, "Decode timeout"
 
 
 class SourceTimeout(GatewayError):

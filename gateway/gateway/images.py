@@ -1,19 +1,29 @@
 """From the bytes of an image to the pixels a model takes. Training and serving both use this."""
 
 import io
+import itertools
+import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from keras_image_helper import create_preprocessor
 from PIL import ExifTags, Image
 
-from gateway.errors import GatewayError, ImageTooLarge, UnsupportedImage
+from gateway.errors import GatewayError, ImageTooExpensive, ImageTooLarge, UnsupportedImage
+
+if TYPE_CHECKING:
+    from PIL import ImageFile
 
 FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP")  # Pillow's names
 FORMAT_NAMES = "JPEG, PNG, WebP, GIF or BMP"  # for people
 MAX_PIXELS = 50_000_000
+MAX_WEBP_PIXELS = 25_000_000  # its decoder takes 16 bytes a pixel
 WHITE = (255, 255, 255)
+REDUCING_GAP = 2.0  # as Pillow's resize has it
+BLOCK = 1024  # pixels across and down, about
+Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 # EXIF orientation -> what brings the image upright (EXIF 2.32, tag 0x0112).
 UPRIGHT = {
@@ -26,24 +36,6 @@ UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS = {5, 6, 7, 8}  # width and height are swapped
-
-
-def declared_pixels(data: bytes, max_pixels: int = MAX_PIXELS) -> int:
-    """Width times height as the file's head declares them; nothing is decoded.
-
-    Args:
-        data: a JPEG, PNG, WebP, GIF or BMP file.
-        max_pixels: the most that the file may declare.
-
-    Raises:
-        ImageTooLarge: the file declares more than `max_pixels`.
-        UnsupportedImage: the file is not one of the formats, or its head is broken.
-    """
-    with _translated_errors(max_pixels):
-        if _is_webp(data):
-            return _check_pixels(_webp_size(data), max_pixels)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            return _check_pixels(image.size, max_pixels)
 
 
 def preprocess(
@@ -61,11 +53,12 @@ def preprocess(
 
     Raises:
         ImageTooLarge: the file declares more than `max_pixels`.
+        ImageTooExpensive: the memory does not suffice.
         UnsupportedImage: the file is not one of the formats, or is broken.
     """
     with _translated_errors(max_pixels):
         if _is_webp(data):
-            _check_pixels(_webp_size(data), max_pixels)
+            _check_pixels(_webp_size(data), min(max_pixels, MAX_WEBP_PIXELS))
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_pixels(image.size, max_pixels)
             return np.asarray(_shrink(image, size))
@@ -100,6 +93,8 @@ def _translated_errors(max_pixels: int) -> Iterator[None]:
         raise
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise _too_large(max_pixels) from error
+    except MemoryError as error:
+        raise ImageTooExpensive("Decoding the image takes too much memory.") from error
     except Exception as error:  # a decoder fed with a stranger's bytes raises anything
         raise UnsupportedImage(f"The image is not a readable {FORMAT_NAMES} file.") from error
 
@@ -108,10 +103,9 @@ def _too_large(max_pixels: int) -> ImageTooLarge:
     return ImageTooLarge(f"The image has more than {max_pixels} pixels.")
 
 
-def _check_pixels(size: tuple[int, int], max_pixels: int) -> int:
+def _check_pixels(size: tuple[int, int], max_pixels: int) -> None:
     if size[0] * size[1] > max_pixels:
         raise _too_large(max_pixels)
-    return size[0] * size[1]
 
 
 def _is_webp(data: bytes) -> bool:
@@ -133,27 +127,67 @@ def _webp_size(data: bytes) -> tuple[int, int]:
     return width + 1, height + 1
 
 
-def _shrink(image: Image.Image, size: tuple[int, int]) -> Image.Image:
+def _shrink(image: "ImageFile.ImageFile", size: tuple[int, int]) -> Image.Image:
+    image.draft(None, (max(size), max(size)))  # a JPEG decodes straight to 1/2, 1/4 or 1/8
+    first = image.tile[0] if image.tile else None
+    image.load()
+    frame = first.extents if first and image.format == "GIF" else None
+    if first and image.format == "PNG" and "transparency" in image.info:
+        image.info["transparency"] = _transparency(image.info["transparency"], first.args)
     height, width = size
-    orientation = _orientation(image)
+    orientation = _orientation(image)  # loads a PNG, too, but hides what is raised: so after load
     if orientation in SIDEWAYS:
         height, width = width, height
-    image.draft(None, (width, height))  # a JPEG decodes straight to 1/2, 1/4 or 1/8, which is cheap
-    image.load()
-    if image.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion clips at 255
-        image = Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    elif image.has_transparency_data:
-        image = image.convert("RGBA")
-    elif image.mode not in ("L", "RGB"):
-        image = image.convert("RGB")
-    image = image.resize((width, height), Image.Resampling.BILINEAR, reducing_gap=2.0)
-    if image.mode == "RGBA":
-        flat = Image.new("RGB", image.size, WHITE)
-        flat.paste(image, mask=image.getchannel("A"))
-        image = flat
+    small = _resize(image, (width, height), frame or (0, 0, *image.size))
     if orientation in UPRIGHT:
-        image = image.transpose(UPRIGHT[orientation])
-    return image.convert("RGB")
+        small = small.transpose(UPRIGHT[orientation])
+    return small.convert("RGB")
+
+
+def _resize(image: Image.Image, size: tuple[int, int], frame: Box) -> Image.Image:
+    """Resize to width and height; what is transparent or outside the frame becomes white."""
+    whole = (0, 0, *image.size)
+    if image.mode in ("L", "RGB") and not image.has_transparency_data and frame == whole:
+        return image.resize(size, Image.Resampling.BILINEAR, reducing_gap=REDUCING_GAP)
+    # The same in two steps, the first one in blocks: copies of the whole would take much memory.
+    (width, height) = image.size
+    x_factor = max(1, int(width / size[0] / REDUCING_GAP))
+    y_factor = max(1, int(height / size[1] / REDUCING_GAP))
+    reduced = Image.new("RGB", (math.ceil(width / x_factor), math.ceil(height / y_factor)))
+    x_step, y_step = (math.ceil(BLOCK / factor) * factor for factor in (x_factor, y_factor))
+    for x, y in itertools.product(range(0, width, x_step), range(0, height, y_step)):
+        box = (x, y, min(x + x_step, width), min(y + y_step, height))
+        block = _on_white(image, box, frame).reduce((x_factor, y_factor))
+        reduced.paste(block, (x // x_factor, y // y_factor))
+    whole_reduced = (0, 0, width / x_factor, height / y_factor)
+    return reduced.resize(size, Image.Resampling.BILINEAR, whole_reduced)
+
+
+def _on_white(image: Image.Image, box: Box, frame: Box) -> Image.Image:
+    """A part of the image in RGB; white where it is transparent or outside the frame."""
+    flat = Image.new("RGB", (box[2] - box[0], box[3] - box[1]), WHITE)
+    left, top = max(box[0], frame[0]), max(box[1], frame[1])
+    right, bottom = min(box[2], frame[2]), min(box[3], frame[3])
+    if left < right and top < bottom:
+        part = image.crop((left, top, right, bottom))
+        if part.mode.startswith("I"):  # 16 bits a pixel; Pillow's own conversion clips at 255
+            values = np.asarray(part)
+            grey = (values >> 8).astype(np.uint8)
+            if "transparency" in image.info:
+                grey[values == image.info["transparency"]] = 255
+            part = Image.fromarray(grey)
+        elif part.has_transparency_data:
+            part = part.convert("RGBA")
+        mask = part.getchannel("A") if part.mode == "RGBA" else None
+        flat.paste(part.convert("RGB"), (left - box[0], top - box[1]), mask)
+    return flat
+
+
+def _transparency(value: Any, layout: Any) -> Any:
+    """A PNG's transparent value in the range of Pillow's pixels, which Pillow forgets."""
+    if layout == "RGB;16B":
+        return tuple(part >> 8 for part in value)
+    return value * {"L;2": 85, "L;4": 17}.get(layout, 1)
 
 
 def _orientation(image: Image.Image) -> int:

@@ -32,6 +32,9 @@ class Metrics:
         )
         self.refusals = counter("gateway_refusals_total", "Problems answered, by type", ["reason"])
         self.received_bytes = counter("gateway_received_bytes_total", "Bytes of images received")
+        self.decoders_ended = counter(
+            "gateway_decoders_ended_total", "Decoders that an image has ended", ["reason"]
+        )
         self.cache = counter("gateway_cache_total", "Images looked up in the cache", ["result"])
         self._model_info = gauge(
             "gateway_model_info",

@@ -87,6 +87,12 @@ def settings(serving: FakeServing, image_server: ImageServer) -> Settings:
     )
 
 
+def close(app: Flask) -> None:
+    classifier = app.extensions["gateway"].classifier
+    classifier.model.close()
+    classifier.decoders.close()
+
+
 @pytest.fixture
 def new_client(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
     """Makes clients of apps whose settings are changed."""
@@ -98,14 +104,14 @@ def new_client(settings: Settings) -> Iterator[Callable[..., FlaskClient]]:
 
     yield new_client
     for app in apps:
-        app.extensions["gateway"].classifier.model.close()
+        close(app)
 
 
 @pytest.fixture
 def app(settings: Settings) -> Iterator[Flask]:
     app = create_app(settings)
     yield app
-    app.extensions["gateway"].classifier.model.close()
+    close(app)
 
 
 @pytest.fixture

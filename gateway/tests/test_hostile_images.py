@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from gateway.errors import ImageTooLarge, UnsupportedImage
-from gateway.images import FORMATS, _webp_size, declared_pixels, preprocess
+from gateway.images import FORMATS, _webp_size, preprocess
 
 
 @pytest.mark.parametrize("file_format", ["TIFF", "ICO", "PPM", "JPEG2000", "PCX", "TGA", "PDF"])
@@ -116,21 +116,7 @@ def test_a_webp_of_too_many_pixels_is_not_opened(monkeypatch: pytest.MonkeyPatch
         preprocess(bytes(data))
 
 
-@pytest.mark.parametrize("file_format", FORMATS)
-def test_the_declared_pixels_are_width_times_height(file_format: str) -> None:
-    data = encode(gradient(64, 48), file_format)
-    assert declared_pixels(data) == declared_pixels(data[:-9]) == 64 * 48
-
-
-@pytest.mark.parametrize("read", [declared_pixels, preprocess])
-def test_a_limit_of_pixels_is_named(read: Any) -> None:
-    data = encode(gradient(64, 48), "PNG")
-    with pytest.raises(ImageTooLarge, match="more than 3000 pixels"):
-        read(data, max_pixels=3000)
-
-
 def test_a_webp_file_without_a_size_is_refused() -> None:
     data = b"RIFF\0\0\0\0WEBP"
-    assert declared_pixels(data) == 0
     with pytest.raises(UnsupportedImage):
         preprocess(data)

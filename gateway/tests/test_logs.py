@@ -56,7 +56,7 @@ def test_a_defect_is_one_line_with_its_traceback(
     jpeg: bytes,
     caplog: pytest.LogCaptureFixture,
 ) -> None:
-    monkeypatch.setattr("gateway.classifier.preprocess", lambda *_: 1 / 0)
+    monkeypatch.setattr("gateway.decoders.Decoders.decode", lambda *_: 1 / 0)
     client.post("/predict", data=jpeg, content_type="image/jpeg")
     [record] = [record for record in caplog.records if record.levelname == "ERROR"]
     line = ProcessorFormatter(**FORMAT).format(record)

@@ -74,8 +74,9 @@ def test_a_model_that_times_out_is_a_failed_predict(
     new_client: NewClient, serving: FakeServing, jpeg: bytes, caplog: pytest.LogCaptureFixture
 ) -> None:
     client = new_client(fetch_timeout=0.5, request_timeout=1.0)
-    model = client.application.extensions["gateway"].classifier.model
-    model.signature(time.monotonic() + 20)
+    classifier = client.application.extensions["gateway"].classifier
+    classifier.decoders.start()
+    classifier.model.signature(time.monotonic() + 20)
     serving.answering.clear()
     response = client.post("/predict", data=jpeg, content_type="image/jpeg")
     assert response.status_code == 504

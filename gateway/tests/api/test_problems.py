@@ -137,6 +137,7 @@ def test_an_unusable_answer_is_a_failure_of_the_model(post: Post, serving: FakeS
 def test_a_slow_model_times_out(settings: Settings, serving: FakeServing, jpeg: bytes) -> None:
     serving.answering.clear()
     app = create_app(replace(settings, fetch_timeout=0.3, request_timeout=0.5))
+    app.extensions["gateway"].classifier.decoders.start()
     response = app.test_client().post("/predict", data=jpeg, content_type="image/jpeg")
     check_problem(response, 504, "Model timeout")
 
@@ -173,5 +174,5 @@ def test_errors_of_the_framework_are_problems_too(client: FlaskClient) -> None:
 def test_an_unexpected_error_keeps_its_text_secret(
     post: Post, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gateway.classifier.preprocess", lambda *_: 1 / 0)
+    monkeypatch.setattr("gateway.decoders.Decoders.decode", lambda *_: 1 / 0)
     assert "division" not in str(check_problem(post(), 500, "Internal error"))

@@ -1,0 +1,140 @@
+"""Decoding in processes of their own."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import pytest
+from gateway_testing.drawings import encode, gradient
+from gateway_testing.waiting import wait_for
+from hostile import bmp_of_one_line, gif_of_comments
+from PIL import Image
+
+from gateway.decoders import Decoders
+from gateway.errors import (
+    DecodeTimeout,
+    ImageTooExpensive,
+    ImageTooLarge,
+    TooManyRequests,
+    UnsupportedImage,
+)
+from gateway.images import FORMATS, MAX_PIXELS, preprocess
+from gateway.metrics import Metrics
+
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def metrics() -> Metrics:
+    return Metrics()
+
+
+@pytest.fixture
+def decoders(metrics: Metrics) -> Iterator[Decoders]:
+    decoders = Decoders(2, 0.5, 2, metrics)
+    yield decoders
+    decoders.close()
+
+
+def decode(
+    decoders: Decoders, data: bytes, seconds: float = 100.0, client: str = "a"
+) -> np.ndarray:
+    return decoders.decode(data, (40, 60), MAX_PIXELS, time.monotonic() + seconds, client)
+
+
+def test_pixels_are_those_of_preprocess(decoders: Decoders) -> None:
+    for file_format in (*FORMATS, "MPO"):
+        for image in (gradient(), gradient().convert("L"), gradient().convert("P")):
+            if image.mode == "P" and file_format not in ("PNG", "GIF", "BMP"):
+                continue
+            data = encode(image, file_format)
+            np.testing.assert_array_equal(decode(decoders, data), preprocess(data, (40, 60)))
+
+
+def test_errors_are_those_of_preprocess(decoders: Decoders) -> None:
+    with pytest.raises(UnsupportedImage, match="not a readable JPEG") as error:
+        decode(decoders, b"no image")
+    assert "cannot identify" in str(error.value.__cause__)
+    with pytest.raises(ImageTooLarge, match="more than 50 pixels"):
+        decoders.decode(encode(gradient()), (9, 9), 50, time.monotonic() + 60, "a")
+
+
+def test_too_much_processor_time_is_refused(decoders: Decoders, metrics: Metrics) -> None:
+    with pytest.raises(ImageTooExpensive, match="processor time"):
+        decode(decoders, bmp_of_one_line())
+    assert b'gateway_decoders_ended_total{reason="processor time"} 2.0' in metrics.text()
+    assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
+
+
+@pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux' limit of memory")
+def test_too_much_memory_is_refused() -> None:
+    decoders = Decoders(1, 60.0, 2, Metrics())
+    try:
+        with pytest.raises(ImageTooExpensive, match="memory"):
+            decode(decoders, gif_of_comments(19_000_000))
+    finally:
+        decoders.close()
+
+
+def test_an_image_is_given_up_at_the_deadline(decoders: Decoders, metrics: Metrics) -> None:
+    decode(decoders, encode(gradient()))
+    with pytest.raises(DecodeTimeout):
+        decode(decoders, bmp_of_one_line(), seconds=0.001)
+    assert b'gateway_decoders_ended_total{reason="deadline"} 1.0' in metrics.text()
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGSEGV])
+def test_a_dead_decoder_is_replaced(decoders: Decoders, number: signal.Signals) -> None:
+    decode(decoders, encode(gradient()))
+    os.kill(decoders._quick.idle[0].pid, number)
+    if number == signal.SIGSEGV:  # as if the file had done it
+        with pytest.raises(UnsupportedImage):
+            decode(decoders, encode(gradient()))
+    assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
+
+
+def test_a_dead_template_is_replaced(decoders: Decoders) -> None:
+    decode(decoders, encode(gradient()))
+    template = decoders._template._process
+    assert template
+    template.kill()
+    template.wait()
+    for _ in range(2):
+        assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
+
+
+def test_no_process_is_left(decoders: Decoders) -> None:
+    decode(decoders, encode(gradient()))
+    pid = decoders._quick.idle[0].pid
+    decoders.close()
+    wait_for(lambda: not is_alive(pid))
+
+
+def is_alive(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().split()[2] != "Z"
+    except OSError:
+        return False
+
+
+def test_expensive_images_wait_for_each_other_only(decoders: Decoders) -> None:
+    with ThreadPoolExecutor(3) as pool:
+        hostile = [pool.submit(decode, decoders, bmp_of_one_line(), client=c) for c in "abb"]
+        while not all(future.done() for future in hostile):
+            assert decode(decoders, encode(gradient()), client="c").shape == (40, 60, 3)
+        errors = [future.exception() for future in hostile]
+    assert {type(error) for error in errors} <= {ImageTooExpensive, TooManyRequests}
+
+
+def test_many_threads_decode_at_once(decoders: Decoders) -> None:
+    images = [Image.new("RGB", (50, 50), (i, 0, 0)) for i in range(40)]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda image: decode(decoders, encode(image, "PNG")), images))
+    assert [int(pixels[0, 0, 0]) for pixels in found] == list(range(40))
+    assert len(decoders._quick.idle) <= 2
+    assert threading.active_count() < 40
