@@ -15,7 +15,7 @@ CLIENTS = (1, 8, 32)
 LARGE = ("2 Mpx", "12 Mpx")
 SHARE = 0.7  # of each service's own saturation, for the open loop
 REFERENCE = "reference"
-AUTO, INT8, TENSORFLOW = "**ours**", "**ours**, int8", "**ours**, TensorFlow"
+AUTO, FP32 = "**ours**", "**ours**, fp32"
 OPEN_LOOP = "open loop"
 IDLE_SECONDS = 2
 TITLES = {
@@ -60,8 +60,7 @@ class ServiceResult:
 def candidates() -> list[Service]:
     return [
         services.ours(AUTO, "auto", **services.SLOTS_FOR_ALL),
-        services.ours(TENSORFLOW, "tensorflow", **services.SLOTS_FOR_ALL),
-        services.ours(INT8, "openvino-int8", **services.SLOTS_FOR_ALL),
+        services.ours(FP32, "fp32", **services.SLOTS_FOR_ALL),
         *services.peers(),
     ]
 
@@ -151,7 +150,7 @@ def summary(results: dict[str, ServiceResult]) -> list[tuple[str, str]]:
     others = {name: one for name, one in peers.items() if name != REFERENCE}
     best = max(others, key=lambda name: others[name].load("32").rate)
     rows = []
-    for ours in (AUTO, TENSORFLOW, INT8):
+    for ours in (AUTO, FP32):
         for peer in (REFERENCE, best):
             ratio = median(results[ours].ratios(results[peer], "32"))
             rows.append((f"{ours} relative to {peer}, answers/s, 32 clients", f"{ratio:.2f} x"))

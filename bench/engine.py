@@ -26,10 +26,12 @@ Compute = Callable[[np.ndarray], object]
 def session(folder: Path, precision: str) -> Compute:
     """As TensorFlow Serving computes it."""
     import tensorflow as tf
+    from tensorflow.core.protobuf.rewriter_config_pb2 import RewriterConfig
 
-    from model_server import engines
-
-    config = engines.session_config(precision, 0, 0)
+    config = tf.compat.v1.ConfigProto()
+    if precision == "bfloat16":  # as --mixed_precision=bfloat16 does
+        rewriting = config.graph_options.rewrite_options
+        rewriting.auto_mixed_precision_onednn_bfloat16 = RewriterConfig.ON
     session = tf.compat.v1.Session(graph=tf.Graph(), config=config)
     with session.graph.as_default() as graph:
         meta_graph = tf.compat.v1.saved_model.load(session, ["serve"], str(folder))
@@ -42,17 +44,15 @@ def session(folder: Path, precision: str) -> Compute:
     return infer
 
 
-def model_server(folder: Path, engine: str, precision: str = "auto") -> Compute:
+def model_server(folder: Path, wanted: str) -> Compute:
     """As the embedded model server computes it."""
-    from model_server import engines, processor
-    from model_server.servable import Servable
+    from model_server import precision
+    from model_server.networks import Compiler, Networks
+    from model_server.saved_model import DEFAULT_SIGNATURE, read_signatures
 
-    flags = processor.flags()
-    if precision == "auto":
-        precision = processor.precision("auto", flags)
-    config = engines.session_config(precision, 0, 0)
-    made = engines.make(engines.choose(engine, flags), precision)
-    return Servable(folder, engines.Runtime(made, config)).signatures["serving_default"].run
+    networks = Networks(folder, Compiler(precision.choose(wanted, folder)))
+    infer = networks.compile(read_signatures(folder)[DEFAULT_SIGNATURE])
+    return lambda images: infer({"images": images})
 
 
 def onnxruntime(folder: Path) -> Compute:

@@ -19,7 +19,7 @@ SHARES = (0.7, 1.5)  # of saturation, for the open loop
 SATURATED = 32  # clients
 WORKERS = 2
 WAIT = 0.5  # seconds that a request may wait when the request slots are sized to the engine
-ENGINES = ("auto", "openvino-int8")
+ENGINES = ("auto", "fp32")
 
 
 @dataclass

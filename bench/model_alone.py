@@ -12,7 +12,7 @@ from image_source import ImageSource
 from services import OPERATIONS, PLAIN_EXPORT, ROOT, VERSION, make_plain_export, python
 from tables import median_and_range, table
 
-from model_server import processor
+from model_server import precision
 
 BATCHES = (1, 8, 32)
 PLAIN, OURS = "plain Keras export, TensorFlow float32", "SavedModel, TensorFlow float32"
@@ -52,13 +52,13 @@ class Engine:
 
 
 def variants() -> list[Variant]:
-    bfloat16 = ("bfloat16",) if processor.has_bfloat16(processor.flags()) else ()
+    bfloat16 = ("bfloat16",) if precision.has_bf16() else ()
     precisions = ("float32", *bfloat16)
+    openvino = ("fp32", "bf16", "int8") if bfloat16 else ("fp32", "int8")
     return [
         Variant(PLAIN, "session float32", PLAIN_EXPORT / "1"),
         *(Variant(f"SavedModel, TensorFlow {p}", f"session {p}") for p in precisions),
-        *(Variant(f"OpenVINO {p}", f"model_server openvino {p}") for p in precisions),
-        Variant("OpenVINO int8", "model_server openvino-int8"),
+        *(Variant(f"OpenVINO {p}", f"model_server {p}") for p in openvino),
         Variant("ONNX Runtime float32", "onnxruntime", environment="bench-onnxruntime"),
         *(Variant(PRODUCT + p, f"product {p}") for p in precisions),
     ]

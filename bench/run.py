@@ -22,8 +22,6 @@ import result_plots
 from image_source import ImageSource, image_source
 from tables import table
 
-from model_server import processor
-
 RESULTS = Path(__file__).with_name("RESULTS.md")
 FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "amx_int8")
 
@@ -71,7 +69,7 @@ def main() -> None:
 
 
 def _heading(options: argparse.Namespace) -> str:
-    flags = [flag for flag in FLAGS if flag in processor.flags()]
+    flags = [flag for flag in FLAGS if flag in Path("/proc/cpuinfo").read_text().split()]
     return f"""# Results
 
 Written by `make bench` on {datetime.date.today()}: {os.cpu_count()} cores with {", ".join(flags)},
@@ -80,8 +78,8 @@ Linux {platform.release().split("-")[0]}, Python {platform.python_version()}; ea
 source, gateway and model share the cores. Absolute figures vary from machine to machine and from
 hour to hour; ratios within one run vary less.
 
-TensorFlow Serving's binary was not available: in the reference the embedded model server stands in
-for it, with TensorFlow Serving's defaults (float32, no batching) and the plain Keras export.
+TensorFlow Serving's binary was not available: in the reference peers/tf_server.py stands in for it,
+with TensorFlow Serving's defaults (float32, no batching) and the plain Keras export.
 
 ![Answers a second, and p99, by service](peers.png)
 ![Answers a second and p99 by clients](growth.png)"""

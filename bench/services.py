@@ -25,9 +25,9 @@ def python(environment: str) -> str:
     return run_local.tool(environment, "python")
 
 
-def ours(name: str, engine: str, **settings: str) -> Service:
+def ours(name: str, precision: str, **settings: str) -> Service:
     """Gateway and model server as `make run` starts them, for images from this machine."""
-    server = _model_server(OUR_MODEL, *BATCHING, f"--engine={engine}")
+    server = _model_server(OUR_MODEL, *BATCHING, f"--precision={precision}")
     return Service(name, (server, _gateway(ROOT, settings)))
 
 

@@ -16,7 +16,7 @@ from tensorflow_serving.apis import predict_pb2, prediction_service_pb2_grpc
 THREADS = 4 * len(os.sched_getaffinity(0))  # tensorflow_serving/model_servers/server.h
 
 
-class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):
+class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     def __init__(self, folder: Path) -> None:
         newest = max(folder.iterdir(), key=lambda version: int(version.name))
         self._model = tf.saved_model.load(str(newest))  # its variables live as long as it does
