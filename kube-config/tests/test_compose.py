@@ -1,5 +1,6 @@
 """docker-compose.yaml, as docker-compose reads it."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -28,7 +29,8 @@ def dockerfile(service: dict[str, Any]) -> str:
     build = service["build"]
     if isinstance(build, str):
         return (ROOT / build / "Dockerfile").read_text()
-    return (ROOT / build["context"] / build.get("dockerfile", "Dockerfile")).read_text()
+    path: Path = ROOT / build["context"] / build.get("dockerfile", "Dockerfile")
+    return path.read_text()
 
 
 def test_each_profile_starts_its_services(services: Services) -> None:
