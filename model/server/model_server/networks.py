@@ -110,15 +110,18 @@ class Networks:
         missing = set(names.values())
         numeric = {name for name in missing if outputs[name].dtype != tf.DT_STRING}
         parts, strings = [], np.array([], object)
-        if self.compiler.precision == "int8" and numeric <= self._int8.outputs.keys():
-            parts.append(self._int8)
+        in_int8 = self.compiler.precision == "int8" and numeric <= self._int8_outputs
+        if in_int8:
             missing -= numeric
         if missing:
             graph = read_graph(self.folder, signature, missing)
             parts.append(self.compiler.compile(graph.model))
             strings = graph.strings
             del graph
-        release_memory()
+            release_memory()  # reading a graph needs more than compiling it
+        if in_int8:
+            parts.append(self._int8)
+            release_memory()
 
         def infer(inputs: Arrays) -> dict[str, np.ndarray]:
             computed = {name: array for part in parts for name, array in part(inputs).items()}
@@ -129,8 +132,15 @@ class Networks:
         return infer
 
     @cached_property
+    def _int8_outputs(self) -> set[str]:
+        return {name for port in self._read_int8().outputs for name in port.names}
+
+    @cached_property
     def _int8(self) -> CompiledNetwork:
-        return self.compiler.compile(openvino.Core().read_model(self.folder / INT8_MODEL))
+        return self.compiler.compile(self._read_int8())
+
+    def _read_int8(self) -> openvino.Model:
+        return openvino.Core().read_model(self.folder / INT8_MODEL)
 
 
 def release_memory() -> None:
