@@ -7,7 +7,7 @@ set -eu
 
 name=$1 editable=$2
 shift 2
-newest=14 size="115 MB to download, 350 MB on disk" versions="Python 3.11, 3.12, 3.13 or 3.14"
+newest=14 size="115 MB to download, 360 MB on disk" versions="Python 3.11, 3.12, 3.13 or 3.14"
 if [ "$name" = dev ]; then
     newest=13 size="3.2 GB on disk"
     versions="Python 3.11, 3.12 or 3.13, because TensorFlow has no packages for others"
