@@ -42,7 +42,7 @@ def test_it_answers_serves_and_leaves_nothing_behind(port: str) -> None:
         run.process.send_signal(signal.SIGINT)
         assert "Traceback" not in run.finish()
         assert run.process.returncode == 0
-    assert not started & set(processes())
+    wait_for(lambda: not started & set(processes()))  # decoders end when their worker has ended
 
 
 @needs_model_server
@@ -126,11 +126,11 @@ def test_signals_stop_the_gateway_of_a_running_model_server(
 ) -> None:
     with start() as run:
         started = descendants(run.process.pid)
-        assert len(started) == 2  # gunicorn and its worker
+        assert len(started) >= 2  # gunicorn and its worker, which starts decoders
         run.process.send_signal(number)
         assert "Traceback" not in run.finish()
         assert run.process.returncode == 0
-    assert not started & set(processes())
+    wait_for(lambda: not started & set(processes()))  # decoders end when their worker has ended
 
 
 def test_a_background_job_is_stopped_by_ctrl_c(serving: FakeServing, port: str) -> None:
@@ -157,7 +157,7 @@ def test_a_signal_during_the_start_stops_it(port: str) -> None:
             run.process.send_signal(signal.SIGINT)
             assert "Traceback" not in run.finish()
             assert run.process.returncode == 0
-    assert not started & set(processes())
+    wait_for(lambda: not started & set(processes()))  # decoders end when their worker has ended
 
 
 def test_a_signal_while_it_imports_ends_it(port: str) -> None:
