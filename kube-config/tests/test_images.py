@@ -40,14 +40,15 @@ def gateway(store: Store) -> Image:
 
 @pytest.fixture(scope="module")
 def root(store: Store, gateway: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """The files of the gateway's image as in a pod: read-only, with /tmp and devices."""
+    """The files of the gateway's image as in a pod: read-only, with /tmp, /dev and /proc."""
     with store.container(gateway["Id"]) as container:
         image, folder = store("buildah", "mount", container), tmp_path_factory.mktemp("root")
         output("mount", "--bind", image, folder)
         try:
             output("mount", "--options", "remount,ro,bind", folder)
             output("mount", "--types", "tmpfs", "tmpfs", folder / "tmp")
-            output("mount", "--bind", "/dev", folder / "dev")
+            for system in ("dev", "proc"):
+                output("mount", "--bind", f"/{system}", folder / system)
             yield folder
         finally:
             output("umount", "--recursive", folder)
@@ -63,7 +64,7 @@ def test_the_gateway_image_is_small(
 
 def test_the_gateway_image_contains_only_the_gateway(root: Path) -> None:
     files = {path.name for path in (root / "app").iterdir()}
-    assert files - {"__pycache__"} == {"gateway", "gunicorn.conf.py", "tf_serving"}
+    assert files - {"__pycache__"} == {"gateway", "gunicorn.conf.py", "open_inference", "tf_serving"}
     packages = {path.name for path in root.glob("venv/lib/python3*/site-packages/*")}
     assert {"flask", "grpc", "gunicorn", "numpy"} <= packages
     assert not {"tensorflow", "pip", "pytest"} & packages
