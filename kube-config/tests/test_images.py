@@ -64,7 +64,8 @@ def test_the_gateway_image_is_small(
 
 def test_the_gateway_image_contains_only_the_gateway(root: Path) -> None:
     files = {path.name for path in (root / "app").iterdir()}
-    assert files - {"__pycache__"} == {"gateway", "gunicorn.conf.py", "open_inference", "tf_serving"}
+    expected = {"gateway", "gunicorn.conf.py", "open_inference", "tf_serving"}
+    assert files - {"__pycache__"} == expected
     packages = {path.name for path in root.glob("venv/lib/python3*/site-packages/*")}
     assert {"flask", "grpc", "gunicorn", "numpy"} <= packages
     assert not {"tensorflow", "pip", "pytest"} & packages
