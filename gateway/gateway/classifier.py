@@ -82,7 +82,7 @@ class Classifier:
         """Fetch and decode an image; its error, or its prediction from the cache, is noted."""
         image, deadline, most = outcome.image, record.deadline, self.settings.max_image_pixels
         try:
-            with self.image_limit.acquire(1, deadline):
+            with self.image_limit.acquire(deadline):
                 with timed("fetch", outcome.stages):
                     data = image.data
                     if data is None:

@@ -1,4 +1,4 @@
-"""A limit on what is done at once: downloads from one address, pixels being decoded."""
+"""Limits on what is done at once: downloads from one address, images in memory, decoding."""
 
 import threading
 import time
@@ -10,10 +10,10 @@ from gateway.errors import TooManyRequests
 
 
 class ConcurrencyLimit:
-    """A fair semaphore for each key, which counts amounts.
+    """A fair semaphore for each key.
 
     Args:
-        limit: the most that may be held at once under one key.
+        limit: the most slots that may be held at once under one key.
         refusal: the text of the error when the wait is over.
     """
 
@@ -25,36 +25,35 @@ class ConcurrencyLimit:
         self._changed = threading.Condition()
 
     @contextmanager
-    def acquire(self, amount: int, deadline: float, key: Hashable = None) -> Iterator[None]:
-        """Hold an amount while the block runs; waiters are served in their order.
+    def acquire(self, deadline: float, key: Hashable = None) -> Iterator[None]:
+        """Hold a slot while the block runs; waiters are served in their order.
 
         Args:
-            amount: from 1 to the limit.
             deadline: when to give up, on time.monotonic's clock.
 
         Raises:
-            TooManyRequests: the amount was not free before the deadline.
+            TooManyRequests: no slot was free before the deadline.
         """
         with self._changed:
-            self._wait(amount, deadline, key)
+            self._wait(deadline, key)
         try:
             yield
         finally:
             with self._changed:
-                self._held[key] -= amount
+                self._held[key] -= 1
                 self._notify(key)
 
-    def _wait(self, amount: int, deadline: float, key: Hashable) -> None:
+    def _wait(self, deadline: float, key: Hashable) -> None:
         ticket, queue = object(), self._waiting[key]
         queue.append(ticket)
 
         def is_free() -> bool:
-            return queue[0] is ticket and self._held[key] + amount <= self._limit
+            return queue[0] is ticket and self._held[key] < self._limit
 
         try:
             if not self._changed.wait_for(is_free, deadline - time.monotonic()):
                 raise TooManyRequests(self._refusal)
-            self._held[key] += amount
+            self._held[key] += 1
         finally:
             queue.remove(ticket)
             self._notify(key)

@@ -82,7 +82,7 @@ class Fetcher:
         self._check(source)
         address = self._resolve(source, deadline)
         wait_until = min(deadline, time.monotonic() + SOURCE_WAIT)
-        with self._source_limit.acquire(1, wait_until, address):
+        with self._source_limit.acquire(wait_until, address):
             try:
                 with self._pool.open_response(source, address, HEADERS, deadline) as response:
                     yield response
