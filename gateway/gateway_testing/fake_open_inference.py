@@ -1,13 +1,12 @@
 """A server of the Open Inference Protocol that answers what a test tells it to."""
 
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import grpc
 import numpy as np
 
 from gateway_testing.fake_serving import sports_outputs
+from gateway_testing.grpc_methods import Methods
 from open_inference import MODEL_INFER, MODEL_METADATA, MODEL_READY
 from open_inference import api_pb2 as oip
 
@@ -33,10 +32,19 @@ class FakeOpenInference:
         self.versions = ["1"]
         self.version = "1"
         self.requests: list[oip.ModelInferRequest] = []
-        self._server = grpc.server(ThreadPoolExecutor(4), handlers=[_Handler(self)])
+        self._server = grpc.server(ThreadPoolExecutor(4), handlers=[self._methods()])
         port = self._server.add_insecure_port("127.0.0.1:0")
         self.host = f"127.0.0.1:{port}"
         self._server.start()
+
+    def _methods(self) -> Methods:
+        return Methods(
+            {
+                MODEL_READY: (self.model_ready, oip.ModelReadyRequest),
+                MODEL_METADATA: (self.model_metadata, oip.ModelMetadataRequest),
+                MODEL_INFER: (self.model_infer, oip.ModelInferRequest),
+            }
+        )
 
     def stop(self) -> None:
         self._server.stop(grace=None).wait()
@@ -83,22 +91,3 @@ class FakeOpenInference:
             tensor.contents.fp32_contents.extend(values.ravel())
         else:
             tensor.contents.bytes_contents.extend(strings)
-
-
-class _Handler(grpc.GenericRpcHandler):
-    def __init__(self, fake: FakeOpenInference) -> None:
-        self._methods: dict[str, tuple[Callable[[Any, Any], Any], Any]] = {
-            MODEL_READY: (fake.model_ready, oip.ModelReadyRequest),
-            MODEL_METADATA: (fake.model_metadata, oip.ModelMetadataRequest),
-            MODEL_INFER: (fake.model_infer, oip.ModelInferRequest),
-        }
-
-    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        if details.method not in self._methods:
-            return None
-        method, request_type = self._methods[details.method]
-        return grpc.unary_unary_rpc_method_handler(
-            method,
-            request_deserializer=request_type.FromString,
-            response_serializer=lambda response: response.SerializeToString(),
-        )

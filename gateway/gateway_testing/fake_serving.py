@@ -9,13 +9,13 @@ import time
 from collections import deque
 from collections.abc import MutableSequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
 
 import grpc
 import numpy as np
 from google.protobuf import any_pb2
 from google.protobuf.wrappers_pb2 import Int64Value
 
+from gateway_testing.grpc_methods import Methods
 from tf_serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
 from tf_serving import api_pb2 as tf
 
@@ -85,10 +85,19 @@ class FakeServing:
                 *options,  # of two values for one option the first counts
                 ("grpc.max_receive_message_length", -1),  # as TensorFlow Serving
             ],
-            handlers=[_Handler(self)],
+            handlers=[self._methods()],
         )
         self.port = self._server.add_insecure_port(address)
         self._server.start()
+
+    def _methods(self) -> Methods:
+        return Methods(
+            {
+                PREDICT: (self.predict, tf.PredictRequest),
+                GET_MODEL_METADATA: (self.get_model_metadata, tf.GetModelMetadataRequest),
+                GET_MODEL_STATUS: (self.get_model_status, tf.GetModelStatusRequest),
+            }
+        )
 
     @property
     def host(self) -> str:
@@ -160,25 +169,6 @@ class FakeServing:
 def _sizes(described: tf.TensorProto | tf.TensorInfo) -> list[int]:
     """A tensor's shape, less the batch dimension."""
     return [dim.size for dim in described.tensor_shape.dim][1:]
-
-
-class _Handler(grpc.GenericRpcHandler):
-    def __init__(self, fake: FakeServing) -> None:
-        self._methods: dict[str, tuple[Any, Any]] = {
-            PREDICT: (fake.predict, tf.PredictRequest),
-            GET_MODEL_METADATA: (fake.get_model_metadata, tf.GetModelMetadataRequest),
-            GET_MODEL_STATUS: (fake.get_model_status, tf.GetModelStatusRequest),
-        }
-
-    def service(self, details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any] | None":
-        if details.method not in self._methods:
-            return None
-        method, request_type = self._methods[details.method]
-        return grpc.unary_unary_rpc_method_handler(
-            method,
-            request_deserializer=request_type.FromString,
-            response_serializer=lambda response: response.SerializeToString(),
-        )
 
 
 if __name__ == "__main__":
