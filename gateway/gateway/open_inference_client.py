@@ -6,7 +6,7 @@ import numpy as np
 
 from gateway.errors import ModelFailed, ModelUnavailable
 from gateway.model_channel import ModelChannel
-from gateway.signatures import HEATMAPS, Signature, Tensors, TensorSpec
+from gateway.signatures import HEATMAPS, Signature, Tensors, TensorSpec, declared_shape
 from open_inference import MODEL_INFER, MODEL_METADATA, MODEL_READY, SERVICE
 from open_inference import api_pb2 as oip
 
@@ -88,7 +88,7 @@ def _arrays(response: oip.ModelInferResponse) -> dict[str, np.ndarray]:
         raise ModelFailed("The model's answer lacks an output.")
     arrays = {}
     for number, tensor in enumerate(response.outputs):
-        try:
+        with declared_shape():
             if tensor.datatype == "BYTES":
                 strings = _strings(raw[number]) if raw else tensor.contents.bytes_contents
                 values = np.array(list(strings), object)
@@ -97,10 +97,6 @@ def _arrays(response: oip.ModelInferResponse) -> dict[str, np.ndarray]:
             else:
                 values = np.array(tensor.contents.fp32_contents, np.float32)
             arrays[tensor.name] = values.reshape(tuple(tensor.shape))
-        except ValueError as error:
-            raise ModelFailed(
-                "The model's answer does not have the shape that it declares."
-            ) from error
     return arrays
 
 

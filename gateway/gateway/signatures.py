@@ -5,7 +5,8 @@ Two kinds are supported. Ours takes uint8 `images` and returns `probabilities`,
 returns one row of scores, whose labels come from the settings.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -138,6 +139,19 @@ def _scores_output(outputs: Mapping[str, TensorSpec]) -> str:
     if len(floats) != 1:
         raise ModelFailed("The model does not return one row of scores, float32 [N,classes].")
     return floats[0]
+
+
+@contextmanager
+def declared_shape() -> Iterator[None]:
+    """Bring values into the shape that the model declares for them in this block.
+
+    Raises:
+        ModelFailed: NumPy raised ValueError, as there is another number of values.
+    """
+    try:
+        yield
+    except ValueError as error:
+        raise ModelFailed("The model's answer does not have the shape that it declares.") from error
 
 
 def _floats(values: np.ndarray) -> np.ndarray:

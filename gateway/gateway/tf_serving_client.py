@@ -6,7 +6,7 @@ import numpy as np
 
 from gateway.errors import ModelFailed, ModelUnavailable
 from gateway.model_channel import ModelChannel
-from gateway.signatures import Signature, Tensors, TensorSpec
+from gateway.signatures import Signature, Tensors, TensorSpec, declared_shape
 from tf_serving import GET_MODEL_METADATA, GET_MODEL_STATUS, PREDICT
 from tf_serving import api_pb2 as tf
 
@@ -93,13 +93,11 @@ def _shape(shape: tf.TensorShapeProto) -> tuple[int, ...]:
 
 
 def _array(tensor: tf.TensorProto) -> np.ndarray:
-    if tensor.dtype == tf.DT_FLOAT and tensor.tensor_content:
-        values = np.frombuffer(tensor.tensor_content, "<f4")
-    elif tensor.dtype == tf.DT_FLOAT:
-        values = np.array(tensor.float_val, np.float32)
-    else:
-        values = np.array(tensor.string_val, object)
-    try:
+    with declared_shape():
+        if tensor.dtype == tf.DT_FLOAT and tensor.tensor_content:
+            values = np.frombuffer(tensor.tensor_content, "<f4")
+        elif tensor.dtype == tf.DT_FLOAT:
+            values = np.array(tensor.float_val, np.float32)
+        else:
+            values = np.array(tensor.string_val, object)
         return values.reshape(_shape(tensor.tensor_shape))
-    except ValueError as error:
-        raise ModelFailed("The model's answer does not have the shape that it declares.") from error

@@ -173,6 +173,22 @@ def test_an_answer_of_another_size_than_it_declares_is_a_failure_of_the_model(
         predict(new_client(), LARGE_IMAGE)
 
 
+def test_contents_that_are_cut_off_are_a_failure_of_the_model(
+    new_client: NewClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def cut_off(values: np.ndarray) -> tf.TensorProto:
+        proto = original(values)
+        if proto.dtype == tf.DT_FLOAT:
+            del proto.float_val[:]
+            proto.tensor_content = values.astype("<f4").tobytes()[:-1]
+        return proto
+
+    original = fake_serving.tensor
+    monkeypatch.setattr(fake_serving, "tensor", cut_off)
+    with pytest.raises(ModelFailed, match="does not have the shape that it declares"):
+        predict(new_client(), LARGE_IMAGE)
+
+
 @pytest.mark.parametrize(
     ("in_domain", "known"),
     [
