@@ -32,10 +32,12 @@ from data import (
     read_images,
 )
 from features import BATCH_SIZE
+from model_server.saved_model import read_graph, read_signatures
 from network import SIZE
 from nncf.quantization.advanced_parameters import OverflowFix
 from openvino.passes import ConstantFolding, Manager
 from predictions import Predictions
+from tf_serving.api_pb2 import DT_STRING
 
 # Where the embedded server looks for them; OpenVINO Model Server reads the first two.
 FILE, WEIGHTS, RECORD = "model.xml", "model.bin", "int8.json"
@@ -90,15 +92,14 @@ def write_record(version: Path, difference: "Difference") -> None:
 
 
 def read_numeric_outputs(version: Path) -> openvino.Model:
-    """The SavedModel's serving_default for OpenVINO, without its string outputs.
+    """The SavedModel for OpenVINO, with the numeric outputs of all its signatures.
 
     Raises:
         FileNotFoundError: there is no SavedModel.
     """
-    if not (version / "saved_model.pb").is_file():
-        raise FileNotFoundError(f"{version} has no saved_model.pb")
-    model = openvino.Core().read_model(version)
-    numeric = [output for output in model.outputs if output.element_type != openvino.Type.string]
+    signature = read_signatures(version)["explain"]  # has the outputs of the default one, too
+    names = [name for name, info in signature.outputs.items() if info.dtype != DT_STRING]
+    model = read_graph(version, signature, names).model
     head = set(head_of(model))
     for cast in model.get_ops():  # NNCF does not compress a weight that is read through a cast
         consumers = (port.get_node() for out in cast.outputs() for port in out.get_target_inputs())
@@ -108,7 +109,7 @@ def read_numeric_outputs(version: Path) -> openvino.Model:
             if weight.get_type_name() == "Constant":
                 folded = openvino.op.Constant(weight.data.astype(np.float32))
                 cast.output(0).replace(folded.output(0))
-    model = openvino.Model(numeric, model.get_parameters(), version.parent.name)
+    model = openvino.Model(model.outputs, model.get_parameters(), version.parent.name)
     passes = Manager()
     passes.register_pass(ConstantFolding())  # depthwise weights are reshaped after their cast
     passes.run_passes(model)

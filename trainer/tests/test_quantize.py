@@ -147,7 +147,11 @@ def test_convolutions_are_int8_and_the_head_is_not(version: Path) -> None:
     assert {"Softmax", "Sigmoid"} <= types
     assert "FakeQuantize" not in types
     assert {port.any_name for port in model.inputs} == {"images"}
-    assert {port.any_name for port in model.outputs} == {"probabilities", "in_domain"}
+    assert {port.any_name for port in model.outputs} == {
+        "probabilities",
+        "in_domain",
+        "heatmaps",
+    }
 
 
 @pytest.mark.usefixtures("calibration_images")
@@ -233,7 +237,7 @@ def test_a_missing_file_ends_with_a_message(
     monkeypatch.setattr("sys.argv", ["quantize.py", *map(str, flags)])
     with pytest.raises(SystemExit) as stopped:
         quantize.main()
-    expected = "nothing.csv is missing" if missing == "manifest" else "has no saved_model.pb"
+    expected = "nothing.csv is missing" if missing == "manifest" else "saved_model.pb"
     assert str(stopped.value).startswith("quantize.py: ")
     assert expected in str(stopped.value)
     assert "\n" not in str(stopped.value)
