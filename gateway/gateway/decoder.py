@@ -6,6 +6,7 @@ to, within milliseconds. A decoder reads jobs from a socket and can do little el
 
 import gc
 import io
+import mmap
 import os
 import signal
 import socket
@@ -20,13 +21,14 @@ from gateway.errors import GatewayError, ImageTooExpensive, ImageTooLarge, Unsup
 from gateway.images import FORMATS, preprocess
 from gateway.sandbox import confine
 
-COMMAND = struct.Struct("!ii")  # fork, with a socket: 0, niceness; end a decoder: its id, 0
+COMMAND = struct.Struct("!ii")  # fork, with socket and memory: 0, niceness; end one: its id, 0
 REPLY = struct.Struct("!i")  # the id of the new process, or the signal that ended it
 JOB = struct.Struct("!IIIdI")  # height, width, pixels at most, processor seconds; bytes to follow
-ANSWER = struct.Struct("!BI")  # what it is; bytes to follow
+ANSWER = struct.Struct("!BI")  # what it is; bytes in the shared memory
 PIXELS = 0  # and from 1 on the errors, with their detail and cause
 ERRORS: tuple[type[GatewayError], ...] = (ImageTooExpensive, ImageTooLarge, UnsupportedImage)
 MAX_BYTES = 450_000_000  # allocated by a decoder
+SHARED_BYTES = 100_000_000  # at most the pixels of any model; what is never written takes none
 LISTENING = 0  # the descriptor of the socket, in both kinds of process
 
 
@@ -40,11 +42,11 @@ def main() -> None:
     gc.freeze()  # so that collections in the decoders copy no pages
     control = socket.socket(fileno=LISTENING)
     while True:
-        message, connections, _, _ = socket.recv_fds(control, COMMAND.size, 1)
+        message, descriptors, _, _ = socket.recv_fds(control, COMMAND.size, 2)
         if not message:
             return
         pid, niceness = COMMAND.unpack(message)
-        reply = _fork(connections[0], niceness) if connections else _end(pid)
+        reply = _fork(descriptors, niceness) if descriptors else _end(pid)
         control.sendall(REPLY.pack(reply))
 
 
@@ -63,21 +65,23 @@ def _warm_up() -> None:
                 preprocess(data)
 
 
-def _fork(descriptor: int, niceness: int) -> int:
+def _fork(descriptors: list[int], niceness: int) -> int:
     pid = os.fork()
     if pid == 0:
         try:
-            os.dup2(descriptor, LISTENING)
-            os.closerange(3, descriptor + 1)
-            os.nice(niceness)
+            os.dup2(descriptors[0], LISTENING)
             connection = socket.socket(fileno=LISTENING)
+            memory = mmap.mmap(descriptors[1], SHARED_BYTES)
+            os.closerange(3, max(descriptors) + 2)  # with the copy that mmap has made
+            os.nice(niceness)
             confine(open_files=3, max_bytes=MAX_BYTES)
-            _serve(connection)
+            _serve(connection, memory)
         except BaseException:
             traceback.print_exc()
         finally:
             os._exit(1)
-    os.close(descriptor)
+    for descriptor in descriptors:
+        os.close(descriptor)
     return pid
 
 
@@ -90,7 +94,7 @@ def _end(pid: int) -> int:
     return os.WTERMSIG(status)
 
 
-def _serve(connection: socket.socket) -> None:
+def _serve(connection: socket.socket, memory: mmap.mmap) -> None:
     stream = connection.makefile("rb")
     while job := stream.read(JOB.size):
         height, width, max_pixels, seconds, length = JOB.unpack(job)
@@ -98,8 +102,8 @@ def _serve(connection: socket.socket) -> None:
         signal.setitimer(signal.ITIMER_PROF, seconds)  # SIGPROF ends the process
         kind, body = _decode(data, (height, width), max_pixels)
         signal.setitimer(signal.ITIMER_PROF, 0)
+        memory[: len(body)] = body
         connection.sendall(ANSWER.pack(kind, len(body)))
-        connection.sendall(body)
 
 
 def _decode(data: bytes, size: tuple[int, int], max_pixels: int) -> tuple[int, memoryview | bytes]:
