@@ -1,17 +1,19 @@
 """The Flask application, put together."""
 
 import threading
+from pathlib import Path
 
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import logs, problems, telemetry, views
+from gateway import logs, probes, problems, telemetry, views
 from gateway.cache import Cache
 from gateway.classifier import Classifier
 from gateway.clients import Clients
 from gateway.concurrency import ConcurrencyLimit
 from gateway.config import Settings
 from gateway.decoders import Decoders
+from gateway.feedback import FeedbackStore
 from gateway.fetcher import Fetcher
 from gateway.metrics import Metrics
 from gateway.model_client import ModelClient
@@ -40,9 +42,10 @@ def create_app(settings: Settings | None = None) -> Flask:
     )
     slots = threading.BoundedSemaphore(settings.max_in_flight)
     app.extensions["gateway"] = views.Gateway(
-        settings, Clients(settings), classifier, slots, metrics
+        settings, Clients(settings), classifier, slots, metrics, _feedback_store(settings)
     )
     app.register_blueprint(views.api)
+    app.register_blueprint(probes.probes)
     app.register_blueprint(site)
     problems.register(app)
     logs.register(app)
@@ -55,3 +58,9 @@ def create_app(settings: Settings | None = None) -> Flask:
             "GATEWAY_ALLOW_PRIVATE_SOURCES is on: URLs may lead into the private network"
         )
     return app
+
+
+def _feedback_store(settings: Settings) -> FeedbackStore | None:
+    if not settings.feedback_folder:
+        return None
+    return FeedbackStore(Path(settings.feedback_folder), settings.feedback_max_bytes)

@@ -32,7 +32,11 @@ class Classifier:
     cache: Cache | None
 
     def classify(
-        self, images: list[ImageInput], record: RequestRecord, explain: bool = False
+        self,
+        images: list[ImageInput],
+        record: RequestRecord,
+        explain: bool = False,
+        keep_data: bool = False,
     ) -> list[Outcome]:
         """Fetch the images in parallel and send those that could be read to the model at once.
 
@@ -41,6 +45,7 @@ class Classifier:
         Args:
             record: of the request; its `outcomes` and `stages` are filled in, also on failure.
             explain: ask for heat maps, too.
+            keep_data: keep the images' bytes in the outcomes.
 
         Returns:
             An outcome for each image, in their order.
@@ -53,7 +58,13 @@ class Classifier:
         signature = self._signature(record)
         if explain and not signature.explains:
             raise ExplainUnsupported("This model cannot explain its answers.")
-        load = partial(self._load_image, signature=signature, record=record, explain=explain)
+        load = partial(
+            self._load_image,
+            signature=signature,
+            record=record,
+            explain=explain,
+            keep_data=keep_data,
+        )
         if len(images) == 1:
             load(record.outcomes[0])
         else:
@@ -77,7 +88,12 @@ class Classifier:
             return self.model.signature(record.deadline)
 
     def _load_image(
-        self, outcome: Outcome, signature: Signature, record: RequestRecord, explain: bool
+        self,
+        outcome: Outcome,
+        signature: Signature,
+        record: RequestRecord,
+        explain: bool,
+        keep_data: bool,
     ) -> None:
         """Fetch and decode an image; its error, or its prediction from the cache, is noted."""
         image, deadline, most = outcome.image, record.deadline, self.settings.max_image_pixels
@@ -88,6 +104,7 @@ class Classifier:
                     if data is None:
                         data = self.fetcher.download(image.source, deadline)
                 self.metrics.received_bytes.inc(len(data))
+                outcome.data = data if keep_data else b""
                 if self.cache is not None:
                     outcome.digest = hashlib.sha256(data).digest()
                     outcome.prediction = self.cache.find(outcome.digest, signature.version, explain)

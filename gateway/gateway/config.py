@@ -114,6 +114,8 @@ class Settings:
     api_keys: tuple[str, ...] = _setting((), _strings)  # none: no key is required
     rate_limit: str = _setting("", _rate)  # images of one client, like 60/minute; empty: unlimited
     rate_limit_storage: str = _setting("memory://", str)  # where images are counted
+    feedback_folder: str = _setting("", str)  # where feedback is stored; empty: none is taken
+    feedback_max_bytes: int = _setting(1_000_000_000, int)  # of all that is stored there
     trusted_proxies: int = _setting(
         0, int, least=0
     )  # in front, each of which adds to X-Forwarded-For

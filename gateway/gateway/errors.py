@@ -15,7 +15,8 @@ GatewayError                500
 ├── ModelUnavailable        503  the model server is unreachable or has no such model
 ├── DecodeTimeout           504  the image was not decoded before the deadline
 ├── SourceTimeout           504  the source ran past its deadline
-└── ModelTimeout            504  the model ran past its deadline
+├── ModelTimeout            504  the model ran past its deadline
+└── FeedbackNotStored       507  the quota for feedback is used up, or the disk is full
 
 `str(error)` is always a sentence for the caller; what happened inside is its
 `__cause__` and goes to the log only.
@@ -104,6 +105,10 @@ class SourceTimeout(GatewayError):
 
 class ModelTimeout(GatewayError):
     status, title = 504, "Model timeout"
+
+
+class FeedbackNotStored(GatewayError):
+    status, title = 507, "Feedback not stored"
 
 
 def slug(title: str) -> str:

@@ -35,6 +35,11 @@ class Metrics:
         self.decoders_ended = counter(
             "gateway_decoders_ended_total", "Decoders that an image has ended", ["reason"]
         )
+        self.feedback = counter(
+            "gateway_feedback_total",
+            "Feedback stored, by the label that the person and the model gave",
+            ["given", "predicted"],
+        )
         self.cache = counter("gateway_cache_total", "Images looked up in the cache", ["result"])
         self._model_info = gauge(
             "gateway_model_info",

@@ -51,6 +51,7 @@ class ModelClient:
         self._client: ProtocolClient = protocol(self._channel, settings.model_name)
         self._signature: Signature | None = None
         self._signature_read_at = 0.0  # on time.monotonic's clock
+        self._labels: tuple[Signature, tuple[str, ...]] | None = None
 
     @property
     def known_signature(self) -> Signature | None:
@@ -68,6 +69,21 @@ class ModelClient:
             signature = self._client.signature(self._settings.labels, deadline)
             self._signature, self._signature_read_at = signature, time.monotonic()
         return signature
+
+    def labels(self, deadline: float) -> tuple[str, ...]:
+        """The model's labels. A model that returns them is asked about a blank image, once.
+
+        Raises:
+            ModelUnavailable, ModelTimeout, ModelFailed, TooManyRequests
+        """
+        signature = self.signature(deadline)
+        if signature.labels:
+            return signature.labels
+        if self._labels is None or self._labels[0] != signature:
+            blank = np.full((*signature.size, 3), 255, np.uint8)
+            [prediction] = self.predict([blank], signature, deadline)
+            self._labels = signature, tuple(prediction.probabilities)
+        return self._labels[1]
 
     def predict(
         self,

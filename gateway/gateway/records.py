@@ -42,6 +42,7 @@ class Outcome:
     prediction: Prediction | None = None
     error: GatewayError | None = None
     digest: bytes = b""  # SHA-256 of the image's bytes, if there is a cache
+    data: bytes = b""  # the image's bytes, if they are to be stored
     pixels: np.ndarray | None = None  # uint8 [height, width, 3]; None: not for the model
     stages: list[Stage] = field(default_factory=list)  # of the work on this image alone
 

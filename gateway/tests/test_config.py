@@ -42,6 +42,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         "GATEWAY_API_KEYS": "one,two",
         "GATEWAY_RATE_LIMIT": "5/minute",
         "GATEWAY_RATE_LIMIT_STORAGE": "redis://redis:6379",
+        "GATEWAY_FEEDBACK_FOLDER": "/feedback",
+        "GATEWAY_FEEDBACK_MAX_BYTES": "5000",
         "GATEWAY_TRUSTED_PROXIES": "1",
     }
     assert set(environ) == set(Settings.variables().values())
@@ -69,6 +71,8 @@ def test_every_setting_is_read_from_its_variable() -> None:
         api_keys=("one", "two"),
         rate_limit="5/minute",
         rate_limit_storage="redis://redis:6379",
+        feedback_folder="/feedback",
+        feedback_max_bytes=5000,
         trusted_proxies=1,
     )
 

@@ -6,7 +6,7 @@ from gateway_testing.fake_serving import FakeServing, keras_signatures
 
 from api.checks import check_problem
 from api.conftest import Post
-from gateway import views
+from gateway import probes
 from gateway.app import create_app
 from gateway.config import Settings
 from tf_serving import api_pb2 as tf
@@ -14,7 +14,7 @@ from tf_serving import api_pb2 as tf
 
 @pytest.fixture(autouse=True)
 def patient_probe(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(views, "READY_TIMEOUT", 20.0)
+    monkeypatch.setattr(probes, "READY_TIMEOUT", 20.0)
 
 
 def test_healthz_needs_no_model(client: FlaskClient, serving: FakeServing) -> None:
