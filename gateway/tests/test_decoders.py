@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from fuzz_images import fuzz
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.waiting import wait_for
 from hostile import bmp_of_one_line, gif_of_comments
@@ -138,3 +139,7 @@ def test_many_threads_decode_at_once(decoders: Decoders) -> None:
     assert [int(pixels[0, 0, 0]) for pixels in found] == list(range(40))
     assert len(decoders._quick.idle) <= 2
     assert threading.active_count() < 40
+
+
+def test_damaged_images_are_decoded_or_refused() -> None:
+    assert fuzz(seed=1, numbers=range(50), seconds=600).outcomes.total() == 50
