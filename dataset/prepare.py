@@ -4,7 +4,8 @@
     python dataset/prepare.py               # downloads the Kaggle data set first
 
 FOLDER has `train/` and `train.csv` (columns `image_ID`, `label`), or a folder for each label. The
-images are not changed; the manifest (path, sha256, label, split) lists those to use.
+images are not changed; the manifest (path, sha256, label, split) lists those to use. --feedback
+adds what the gateway has stored in its GATEWAY_FEEDBACK_FOLDER.
 """
 
 import argparse
@@ -15,7 +16,14 @@ from pathlib import Path
 
 import imagehash
 import numpy as np
-from data import DataError, LabelledImage, labels_of, read_images, write_manifest
+from data import (
+    DataError,
+    LabelledImage,
+    image_files,
+    labels_of,
+    read_images,
+    write_manifest,
+)
 from features import extract
 from network import backbone
 from PIL import Image
@@ -39,12 +47,14 @@ def main() -> None:
     parser.add_argument(
         "--base-weights", default="imagenet", help="imagenet, or a file of InceptionV3's weights"
     )
+    parser.add_argument("--feedback", type=Path, help="a folder of feedback, to use too")
     parser.add_argument("--seed", type=int, default=1, help="of the split (default: 1)")
     flags = parser.parse_args()
     try:
         folder = flags.data or download()
         manifest = flags.manifest or folder / "manifest.csv"
-        images = prepare(folder, flags.base_weights, flags.seed)
+        feedback = read_feedback(flags.feedback) if flags.feedback else []
+        images = prepare(folder, flags.base_weights, flags.seed, feedback)
         write_manifest(manifest, images, folder)
     except (DataError, OSError) as error:
         sys.exit(f"prepare.py: {error}")
@@ -70,22 +80,42 @@ def download() -> Path:
     return tables[0].parent
 
 
-def prepare(folder: Path, base_weights: str, seed: int) -> list[LabelledImage]:
+def read_feedback(folder: Path) -> list[LabelledImage]:
+    """The images that people have labelled, as the gateway stores them (gateway/feedback.py).
+
+    Raises:
+        DataError: it is not such a folder.
+    """
+    labels = folder / "labels"
+    if not labels.is_dir():
+        raise DataError(f"{folder} has no folder `labels`; is it a GATEWAY_FEEDBACK_FOLDER?")
+    return [LabelledImage(file, file.parent.name.lower()) for file in image_files(labels)]
+
+
+def prepare(
+    folder: Path, base_weights: str, seed: int, feedback: Sequence[LabelledImage] = ()
+) -> list[LabelledImage]:
     """The images to use, each with its split.
 
     Args:
         folder: in one of the layouts that trainer/data.py reads.
         base_weights: InceptionV3's, as in train.py.
         seed: determines the split.
+        feedback: further images; those that the folder has already are left out.
 
     Raises:
-        DataError: the folder is not in the layout.
+        DataError: the folder is not in the layout, or feedback has a label that it lacks.
     """
-    images = read_images(folder)
+    own = read_images(folder)
+    if unknown := {image.label for image in feedback} - set(labels_of(own)):
+        raise DataError(f"feedback has the label {min(unknown)!r}, which {folder} lacks")
+    images = [*own, *feedback]
     hashes = [perceptual_hash(image) for image in tqdm(images, desc="reading")]
     readable = [i for i, bits in enumerate(hashes) if bits is not None]
     repeated, contradictory = near_duplicates(
-        [images[i] for i in readable], np.array([hashes[i] for i in readable])
+        [images[i] for i in readable],
+        np.array([hashes[i] for i in readable]),
+        trusted=sum(i < len(own) for i in readable),
     )
     dropped = {readable[i] for i in repeated | contradictory}
     kept = [images[i] for i in readable if i not in dropped]
@@ -110,13 +140,15 @@ def perceptual_hash(image: LabelledImage) -> np.ndarray | None:
 
 
 def near_duplicates(
-    images: Sequence[LabelledImage], hashes: np.ndarray
+    images: Sequence[LabelledImage], hashes: np.ndarray, trusted: int | None = None
 ) -> tuple[set[int], set[int]]:
     """Find the images to drop.
 
     Args:
         images: N images.
         hashes: bool [N, 64].
+        trusted: so many come first from a data set; the others are dropped if they are
+            near-duplicates of these, whatever their labels.
 
     Returns:
         The indices of all but the first image of each group of near-duplicates, and those
@@ -130,7 +162,10 @@ def near_duplicates(
         members[group].append(i)
     repeated: set[int] = set()
     contradictory: set[int] = set()
-    for group_members in members:
+    for group in members:
+        known = [i for i in group if trusted is None or i < trusted]
+        group_members = known or group
+        repeated.update(set(group) - set(group_members))
         if len({images[i].label for i in group_members}) > 1:
             contradictory.update(group_members)
         else:

@@ -5,6 +5,7 @@ FOLDER/train.csv, FOLDER/train/<image_ID>    or    FOLDER/<label>/<image>
 
 import csv
 import hashlib
+import os
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -127,7 +128,7 @@ def write_manifest(file: Path, images: Sequence[LabelledImage], folder: Path) ->
         rows.writerow(["path", "sha256", "label", "split"])
         for image in images:
             digest = hashlib.sha256(image.path.read_bytes()).hexdigest()
-            path = image.path.relative_to(folder).as_posix()
+            path = Path(os.path.relpath(image.path, folder)).as_posix()
             rows.writerow([path, digest, image.label, image.split])
 
 

@@ -1,3 +1,5 @@
+import io
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -6,6 +8,8 @@ from conftest import TINY
 from data import LabelledImage, read_images
 from kaggle_folder import blots, write_table
 from prepare import main, near_duplicates, perceptual_hash, table
+
+from gateway.feedback import FeedbackStore
 
 pytestmark = pytest.mark.usefixtures("tiny")
 
@@ -24,8 +28,8 @@ def raw(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def run_prepare(folder: Path, manifest: Path) -> None:
-    options = ["--data", folder, "--manifest", manifest, "--base-weights", "none"]
+def run_prepare(folder: Path, manifest: Path, *more: object) -> None:
+    options = ["--data", folder, "--manifest", manifest, "--base-weights", "none", *more]
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("prepare.TOWER", TINY)
         patch.setattr("sys.argv", ["prepare.py", *map(str, options)])
@@ -48,6 +52,46 @@ def test_drops_unreadable_images_and_near_duplicates(
         "2 near-duplicates with different labels dropped; 19 kept"
     ) in output.out
     assert "unreadable: broken.jpg" in output.err
+
+
+@pytest.fixture
+def feedback(tmp_path: Path) -> Iterator[FeedbackStore]:
+    store = FeedbackStore(tmp_path / "feedback", 10_000_000)
+    yield store
+    store.close()
+
+
+def give(store: FeedbackStore, number: int, label: str) -> None:
+    file = io.BytesIO()
+    blots(number).save(file, "JPEG")
+    store.store(file.getvalue(), label, False, {}, float("inf"))
+
+
+def test_feedback_is_used_unless_the_data_has_the_image(
+    raw: Path, tmp_path: Path, feedback: FeedbackStore
+) -> None:
+    give(feedback, 0, "Soccer")  # in the data as tennis
+    give(feedback, 30, "Soccer")
+    give(feedback, 31, "Soccer")
+    give(feedback, 31, "Tennis")  # people disagree
+    manifest = tmp_path / "manifest.csv"
+    run_prepare(raw, manifest, "--feedback", tmp_path / "feedback")
+    found = read_images(raw, manifest)
+    assert {image.path.name for image in found if image.path.parent.name == "train"} == {
+        f"{i}.jpg" for i in range(19)
+    }
+    [added] = [image for image in found if image.path.parent.name != "train"]
+    assert (added.path.parent.name, added.label) == ("Soccer", "soccer")
+
+
+@pytest.mark.parametrize(("label", "reason"), [("golf", "'golf'"), (None, "no folder `labels`")])
+def test_feedback_that_cannot_be_used(
+    raw: Path, tmp_path: Path, feedback: FeedbackStore, label: str | None, reason: str
+) -> None:
+    if label:
+        give(feedback, 30, label)
+    with pytest.raises(SystemExit, match=rf"^prepare\.py: .*{reason}"):
+        run_prepare(raw, tmp_path / "manifest.csv", "--feedback", tmp_path / "feedback")
 
 
 def test_near_duplicates() -> None:
