@@ -14,8 +14,8 @@ import numpy as np
 import openvino
 
 from model_server.errors import Unimplemented, last_line
+from model_server.graph_cache import read_cached_graph
 from model_server.precision import INT8_MODEL, has_bf16
-from model_server.saved_model import read_graph
 from model_server.tensors import TYPES, type_name
 from tf_serving import api_pb2 as tf
 
@@ -114,7 +114,7 @@ class Networks:
         if in_int8:
             missing -= numeric
         if missing:
-            graph = read_graph(self.folder, signature, missing)
+            graph = read_cached_graph(self.folder, signature, missing, self.compiler.cache)
             parts.append(self.compiler.compile(graph.model))
             strings = graph.strings
             del graph

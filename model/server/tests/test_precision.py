@@ -2,6 +2,7 @@ import hashlib
 import json
 import shutil
 from pathlib import Path
+from unittest.mock import Mock
 
 import numpy as np
 import openvino
@@ -9,7 +10,8 @@ import pytest
 from openvino import opset15 as ops
 from serving_client import pixels, serve
 
-from model_server import precision
+from model_server import graph_cache, precision
+from model_server.saved_model import read_signatures
 from model_server.servable import Runtime
 from model_server.versions import State
 
@@ -131,3 +133,48 @@ def test_compiled_networks_are_kept_for_the_next_start(models: Path, tmp_path: P
     with serve(models / "signatures", Runtime("fp32", cache=cache)) as client:
         client.wait_for_version(1)
         assert client.predict(images=pixels(7))["mean"] == [7]
+
+
+def test_converted_graphs_are_kept_for_the_next_start(
+    models: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cache = tmp_path / "cache"
+    cache.mkdir()
+
+    def check() -> None:
+        with serve(models / "signatures", Runtime("fp32", cache=cache)) as client:
+            client.wait_for_version(1)
+            outputs = client.predict(images=pixels(7))
+            assert outputs["mean"] == [7]
+            assert outputs["labels"].tolist() == [[b"a", b"b"]]
+            assert outputs["brightest"].tolist() == [b"red"]
+
+    check()
+    (folder,) = cache.glob("graph-*")
+    with monkeypatch.context() as patch:
+        patch.setattr(graph_cache, "read_graph", None)
+        check()
+    for file in ("graph.bin", "graph.xml", "strings.json"):
+        (folder / file).write_bytes((folder / file).read_bytes()[:10])  # as after a full disk
+        check()
+    assert list(cache.glob("graph-*")) == [folder]
+    shutil.rmtree(folder)
+    monkeypatch.setattr(openvino, "save_model", Mock(side_effect=RuntimeError("the disk is full")))
+    check()
+
+
+def test_a_changed_version_is_converted_again(models: Path, tmp_path: Path) -> None:
+    version = Path(shutil.copytree(models / "signatures/1", tmp_path / "1"))
+    cache = tmp_path / "cache"
+    cache.mkdir()
+    signature = read_signatures(version)["serving_default"]
+    for outputs in (["mean"], ["mean"], ["labels"]):
+        graph_cache.read_cached_graph(version, signature, outputs, cache)
+    assert len(list(cache.iterdir())) == 2
+    (version / "variables" / "more").write_bytes(b"")
+    graph_cache.read_cached_graph(version, signature, ["mean"], cache)
+    assert len(list(cache.iterdir())) == 3
+    for i in range(10):
+        (version / "variables" / "more").write_bytes(bytes(i))
+        graph_cache.read_cached_graph(version, signature, ["mean"], cache)
+    assert len(list(cache.iterdir())) == graph_cache.KEPT
