@@ -89,18 +89,25 @@ def answer(
                 chunks.close()
     except Exception:
         log.exception("a request failed outside the application")
-        return [refusal(500)], False
+        return [refusal(500, "the worker failed", client)], False
     return parts, not response.should_close()
 
 
-def refusal(status: int) -> bytes:
-    """An answer with a problem object; the connection cannot be used again."""
-    title = TITLES[status]
+def refusal(status: int, reason: str, client: Any, keep: bool = False) -> bytes:
+    """Log a refusal and describe it with a problem object.
+
+    Args:
+        client: the client's address.
+        keep: whether the connection may be used again.
+    """
+    title, request_id = TITLES[status], uuid.uuid4().hex
+    address = client[0] if isinstance(client, tuple) else client
+    log.info("%s: %s", title, reason, extra={"request_id": request_id, "client": address})
     detail = DETAILS.get(status, "The service cannot read this request.")
-    body = json.dumps(problem(status, title, detail, uuid.uuid4().hex)).encode()
+    body = json.dumps(problem(status, title, detail, request_id)).encode()
     retry = f"Retry-After: {TooManyRequests.retry_after}\r\n" if status == 429 else ""
     head = (
-        f"HTTP/1.1 {status} {title}\r\nConnection: close\r\n{retry}"
+        f"HTTP/1.1 {status} {title}\r\nConnection: {'keep-alive' if keep else 'close'}\r\n{retry}"
         f"Content-Type: application/problem+json\r\nContent-Length: {len(body)}\r\n\r\n"
     )
     return head.encode() + body

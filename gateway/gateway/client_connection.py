@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from enum import Enum, auto
 from typing import Any
 
-from gateway.request_reader import RequestReader
+from gateway.request_reader import IncomingRequest, RequestReader
 
 Part = bytes | bytearray | memoryview  # of an answer
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: on, for 0 s
@@ -21,9 +21,14 @@ class Phase(Enum):
     IDLE = auto()  # the next request
     HEAD = auto()
     BODY = auto()
+    WAITING = auto()  # a slot for its request
+    RETURNED = auto()  # the same, but the client has come back sooner than it was asked to
     WORKING = auto()  # the application; a thread has the connection
     SENDING = auto()  # the client, which has to take the answer
     LINGERING = auto()  # the client, which has to close
+
+
+IN_LINE = (Phase.WAITING, Phase.RETURNED)  # the first ones before the second
 
 
 class ClientConnection:
@@ -33,6 +38,8 @@ class ClientConnection:
         client: the client's address.
         server: the address at which it was accepted.
         on_ready: the selector's data: what to call when the socket is ready.
+        request: what waits for a slot.
+        retry_at: when the client may come back after a refusal, on time.monotonic's clock.
         unsent: the rest of the answer.
         keep: whether another request may follow the answer.
         phase: the table's; None while it is not in the table.
@@ -57,6 +64,8 @@ class ClientConnection:
         self.client = client
         self.server = server
         self.reader = reader
+        self.request: IncomingRequest | None = None
+        self.retry_at = -math.inf
         self.unsent: list[memoryview] = []
         self.keep = True
         self.phase: Phase | None = None

@@ -4,7 +4,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from gateway.client_connection import ClientConnection, Phase
+from gateway.client_connection import IN_LINE, ClientConnection, Phase
 
 SMALL = 65_536  # bytes that a connection may always hold
 
@@ -18,6 +18,8 @@ class Limits:
         seconds: how long a phase may last.
         memory: bytes that requests and answers may take together, beyond small ones.
         body_bytes: of a longer body nothing is kept.
+        slots: how many requests that need a slot may be worked on at once.
+        line: how many may wait for one, of clients that come back too soon and of others.
         ahead: how many requests may be worked on at once that were sent before their connection's
             last answer.
     """
@@ -26,6 +28,8 @@ class Limits:
     seconds: dict[Phase, float]
     memory: int
     body_bytes: int
+    slots: int
+    line: int
     ahead: int
 
 
@@ -49,6 +53,13 @@ class ConnectionTable:
 
     def within(self, phase: Phase) -> list[ClientConnection]:
         return list(self._phases[phase])
+
+    def count(self, phase: Phase) -> int:
+        return len(self._phases[phase])
+
+    def first(self, *phases: Phase) -> ClientConnection | None:
+        """Of the first of these phases that has any, the one that has entered it first."""
+        return next((each for phase in phases for each in self._phases[phase]), None)
 
     def enter(self, connection: ClientConnection, phase: Phase) -> None:
         """Begin a phase, or begin it again."""
@@ -78,7 +89,7 @@ class ConnectionTable:
 
         So the many connections of an attack make room, and the few of others stay.
         """
-        waiting = [self._phases[phase] for phase in Phase if phase is not Phase.WORKING]
+        waiting = [self._phases[each] for each in Phase if each not in (*IN_LINE, Phase.WORKING)]
         most = max(waiting, key=lambda connections: len(connections))
         return next(iter(most), None)
 
@@ -86,7 +97,7 @@ class ConnectionTable:
         """If there is too little memory: the oldest large body or answer, of what takes more."""
         if self._held <= self._memory:
             return None
-        phase = max(Phase.BODY, Phase.SENDING, key=self._held_within)
+        phase = max(Phase.BODY, *IN_LINE, Phase.SENDING, key=self._held_within)
         return next((each for each in self._phases[phase] if each.held > SMALL), None)
 
     def _held_within(self, phase: Phase) -> int:

@@ -16,11 +16,12 @@ from gunicorn.errors import ConfigError
 from gunicorn.workers.base import Worker as BaseWorker
 
 from gateway import memory
-from gateway.answers import answer
-from gateway.client_connection import ClientConnection, Phase
+from gateway.answers import TITLES, answer
+from gateway.client_connection import IN_LINE, ClientConnection, Phase
 from gateway.config import Settings
 from gateway.connection_loop import ConnectionLoop
 from gateway.connection_table import Limits
+from gateway.errors import slug
 from gateway.request_reader import IncomingRequest
 
 HEALTH = ("/healthz", "/ping")  # these have a thread of their own
@@ -29,6 +30,7 @@ TICK = 1.0
 SWITCH_SECONDS = 0.001  # so that the loop waits less for each busy thread
 TRIM_SECONDS = 10.0
 HEAD_SECONDS = 10.0
+LINE_SECONDS = 2.0  # that a request waits for a slot: a refusal at once would be sent for again
 LINGER_SECONDS = 2.0
 MIN_MEMORY = 32_000_000  # bytes, for requests and answers together
 OWN_FILES = 256  # for all but clients: sources, the model server, metrics, forms, decoders
@@ -61,22 +63,26 @@ class Worker(BaseWorker):  # type: ignore[misc]
 
     def _connection_loop(self) -> ConnectionLoop:
         settings = Settings.from_env()
+        connections = _connection_limit(self.cfg.worker_connections)
         limits = Limits(
-            connections=_connection_limit(self.cfg.worker_connections),
+            connections=connections,
             seconds={
                 Phase.IDLE: float(self.cfg.keepalive),
                 Phase.HEAD: HEAD_SECONDS,
                 Phase.BODY: settings.request_timeout,
+                **dict.fromkeys(IN_LINE, LINE_SECONDS),
                 Phase.WORKING: math.inf,  # the application has its own deadlines
                 Phase.SENDING: settings.request_timeout,
                 Phase.LINGERING: LINGER_SECONDS,
             },
             memory=max(MIN_MEMORY, settings.max_in_flight * settings.max_body_bytes // 4),
             body_bytes=settings.max_body_bytes,
+            slots=settings.max_in_flight,
+            line=connections // 2,
             ahead=AHEAD,
         )
         # gunicorn writes to the pipe when a signal has come.
-        return ConnectionLoop(self.sockets, self.PIPE, limits, self.cfg, self._start)
+        return ConnectionLoop(self.sockets, self.PIPE, limits, self.cfg, self._start, self._refused)
 
     def _turn(self) -> None:
         self._loop.turn(TICK)
@@ -85,7 +91,7 @@ class Worker(BaseWorker):  # type: ignore[misc]
             return
         self._ticked = now
         self.notify()
-        self._loop.expire()
+        self._loop.listen()
         if now >= self._trimmed + TRIM_SECONDS:
             self._trimmed = now
             self._threads.submit(memory.trim)
@@ -97,6 +103,11 @@ class Worker(BaseWorker):  # type: ignore[misc]
             self.alive = False
         pool = self._health_thread if request.head.path in HEALTH else self._threads
         pool.submit(self._work, connection, request)
+
+    def _refused(self, status: int) -> None:
+        metrics = self.wsgi.extensions["gateway"].metrics
+        metrics.requests.labels("none", status).inc()
+        metrics.refusals.labels(slug(TITLES[status])).inc()
 
     def _work(self, connection: ClientConnection, request: IncomingRequest) -> None:
         keep = self.alive and self.cfg.keepalive > 0

@@ -123,7 +123,7 @@ class Connection:
 @pytest.fixture
 def table() -> ConnectionTable:
     seconds = {phase: math.inf if phase is Phase.WORKING else 10.0 for phase in Phase}
-    return ConnectionTable(Limits(10, seconds, 10 * SMALL, MEGABYTE, 1))
+    return ConnectionTable(Limits(10, seconds, 10 * SMALL, MEGABYTE, 4, 5, 1))
 
 
 def entered(table: ConnectionTable, phase: Phase, count: int, held: int = 0) -> list[Any]:
