@@ -56,17 +56,22 @@ def _percentile(seconds: Sequence[float], percent: float) -> float:
     return 1000 * float(np.percentile(seconds, percent)) if seconds else float("nan")
 
 
-def closed_loop(url: str, images: Sequence[str], clients: int, seconds: float) -> Load:
-    """Clients that send their next request after an answer, or after a refusal's Retry-After.
+def closed_loop(
+    url: str, images: Sequence[str], clients: int, seconds: float, patient: bool = True
+) -> Load:
+    """Clients that send their next request after an answer.
 
     Args:
         url: of the service.
         images: URLs of the images, sent one after another.
+        patient: after a refusal they wait as its Retry-After says; others ask again at once.
     """
-    return asyncio.run(_closed_loop(url, images, clients, seconds))
+    return asyncio.run(_closed_loop(url, images, clients, seconds, patient))
 
 
-async def _closed_loop(url: str, images: Sequence[str], clients: int, seconds: float) -> Load:
+async def _closed_loop(
+    url: str, images: Sequence[str], clients: int, seconds: float, patient: bool
+) -> Load:
     load = Load()
     image = itertools.cycle(images)
     async with _session() as session:
@@ -75,7 +80,7 @@ async def _closed_loop(url: str, images: Sequence[str], clients: int, seconds: f
         async def client() -> None:
             while time.perf_counter() - began < seconds:
                 pause = await _send(session, url, next(image), load, time.perf_counter())
-                await asyncio.sleep(pause)
+                await asyncio.sleep(pause if patient else 0)
 
         await asyncio.gather(*(client() for _ in range(clients)))
         load.seconds = time.perf_counter() - began
