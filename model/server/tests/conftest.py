@@ -2,9 +2,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from server_models import MODELS
 from serving_client import LocalClient, serve
-
-MODELS = Path(__file__).parent / "models"
 
 
 @pytest.fixture(scope="session")

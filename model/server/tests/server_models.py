@@ -1,40 +1,29 @@
 """Small SavedModels whose outputs show how a request was run, and networks of Keras.
 
-Those that most tests need lie in `models`, as importing TensorFlow takes longer than the tests; to
-write them again: python server_models.py models signatures log_gamma
+They lie in `models`, as importing TensorFlow takes longer than the tests. To write them again:
+python server_models.py
 """
 
-import os
-import subprocess
-import sys
+import tarfile
+import tempfile
 from pathlib import Path
 
 SIZE = 4  # pixels
+MODELS = Path(__file__).parent / "models"
+ARCHIVE = MODELS / "architectures.tar.xz"
 ARCHITECTURES = ("MobileNetV3Small", "EfficientNetV2B0", "ConvNeXtTiny", "InceptionV3")
 SIDES = {"InceptionV3": 75}  # the smallest that it takes; the others take 32
 CLASSES = 7
 
 
-def write(folder: Path, *names: str) -> Path:
-    """Write models in a process of its own, each as FOLDER/NAME/1; returns the folder."""
-    environ = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
-    subprocess.run(
-        [sys.executable, __file__, str(folder), *names],
-        check=True,
-        env=environ,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    return folder
-
-
 def main() -> None:
-    folder, names = Path(sys.argv[1]), sys.argv[2:]
-    for name in names:
-        if name in ARCHITECTURES:
-            write_architecture(folder / name / "1", name)
-        else:
-            WRITERS[name](folder / name / "1")
+    write_signatures(MODELS / "signatures/1")
+    write_log_gamma(MODELS / "log_gamma/1")
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ARCHITECTURES:
+            write_architecture(Path(folder) / name / "1", name)
+        with tarfile.open(ARCHIVE, "w:xz", preset=9) as archive:
+            archive.add(folder, ".")
 
 
 def write_signatures(folder: Path) -> None:
@@ -105,21 +94,31 @@ def write_log_gamma(folder: Path) -> None:
 
 
 def write_architecture(folder: Path, name: str) -> None:
-    """A network of keras.applications with random weights, as Keras exports it."""
+    """A network, and what it computes for two images, in expected.npz.
+
+    The numbers in its weights repeat, so that they take little space compressed.
+    """
     import keras
     import numpy as np
 
-    keras.utils.set_random_seed(7)
+    rng = np.random.default_rng(7)
     side = SIDES.get(name, 32)
     model = getattr(keras.applications, name)(
         weights=None, classes=CLASSES, input_shape=(side, side, 3)
     )
+    for weight in model.weights:
+        if weight.name == "kernel":
+            inputs = np.prod(weight.shape[:-1])
+            weight.assign(np.resize(rng.normal(0, inputs**-0.5, 251), weight.shape))
+    images = rng.uniform(-1, 1, (64, side, side, 3)).astype(np.float32)
+    for layer in model.layers:
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.momentum = 0.0
+    model(images, training=True)  # sets the statistics; without them all outputs are alike
     model.export(str(folder), verbose=False)
-    images = np.random.default_rng(7).uniform(-1, 1, (2, side, side, 3)).astype(np.float32)
+    images = images[:2]
     np.savez(folder.parent / "expected.npz", images=images, outputs=model(images).numpy())
 
-
-WRITERS = {"signatures": write_signatures, "log_gamma": write_log_gamma}
 
 if __name__ == "__main__":
     main()
