@@ -59,8 +59,8 @@ class ServiceResult:
 
 def candidates() -> list[Service]:
     return [
-        services.ours(AUTO, "auto", **services.SLOTS_FOR_ALL),
-        services.ours(FP32, "fp32", **services.SLOTS_FOR_ALL),
+        services.ours(AUTO, "auto", services.SLOTS_FOR_ALL),
+        services.ours(FP32, "fp32", services.SLOTS_FOR_ALL),
         *services.peers(),
     ]
 

@@ -110,7 +110,7 @@ def main() -> None:
         images = stack.enter_context(image_source()).small
         running = {
             name: stack.enter_context(
-                started(services.ours(name, "auto", checkout, **SETTINGS), images[0])
+                started(services.ours(name, "auto", SETTINGS, checkout), images[0])
             )
             for name, checkout in checkouts.items()
         }

@@ -63,7 +63,7 @@ def measure(source: ImageSource, seconds: float, rounds: int) -> GrowthResult:
             load = closed_loop(running.url, source.small, clients, seconds)
             result.by_clients[clients] = load
         result.slots = max(2, round(result.by_clients[SATURATED].rate * WAIT / WORKERS))
-        sized = services.ours("ours, sized", "auto", GATEWAY_MAX_IN_FLIGHT=str(result.slots))
+        sized = services.ours("ours, sized", "auto", {"GATEWAY_MAX_IN_FLIGHT": str(result.slots)})
         sized_running = stack.enter_context(started(sized, source.small[0]))
         closed_loop(sized_running.url, source.small, 8, 2)  # warm-up
         result.by_share = dict.fromkeys(SHARES, Load())
@@ -78,7 +78,7 @@ def measure(source: ImageSource, seconds: float, rounds: int) -> GrowthResult:
 
 def _engine_share(source: ImageSource, name: str, seconds: float, rounds: int) -> EngineShare:
     """Measure the engine alone and the service alternately."""
-    service = services.ours(f"ours, {name}", name, **services.SLOTS_FOR_ALL)
+    service = services.ours(f"ours, {name}", name, services.SLOTS_FOR_ALL)
     with contextlib.ExitStack() as stack:
         running = stack.enter_context(started(service, source.small[0]))
         engine = stack.enter_context(engine_started(Variant(name, f"model_server {name}")))

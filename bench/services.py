@@ -25,10 +25,12 @@ def python(environment: str) -> str:
     return run_local.tool(environment, "python")
 
 
-def ours(name: str, precision: str, checkout: Path = ROOT, **settings: str) -> Service:
+def ours(
+    name: str, precision: str, settings: dict[str, str] | None = None, checkout: Path = ROOT
+) -> Service:
     """Gateway and model server as `make run` starts them, for images from this machine."""
     server = _model_server(OUR_MODEL, *BATCHING, f"--precision={precision}")
-    return Service(name, (server, _gateway(checkout, settings)))
+    return Service(name, (server, _gateway(checkout, settings or {})))
 
 
 def gateway_alone(workers: int, checkout: Path = ROOT) -> Service:
