@@ -32,11 +32,12 @@ from data import (
     read_images,
 )
 from features import BATCH_SIZE
-from model_server.saved_model import read_graph, read_signatures
 from network import SIZE
 from nncf.quantization.advanced_parameters import OverflowFix
 from openvino.passes import ConstantFolding, Manager
 from predictions import Predictions
+
+from model_server.saved_model import read_graph, read_signatures
 from tf_serving.api_pb2 import DT_STRING
 
 # Where the embedded server looks for them; OpenVINO Model Server reads the first two.
