@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from gateway.decoder import ANSWER, COMMAND, REPLY, SHARED_BYTES
-from gateway.errors import TooManyRequests
+from gateway.errors import DecoderUnavailable
 
 TEMPLATE_SECONDS = 30.0  # to import Pillow on a busy machine, or to free a decoder's memory
 COMMAND_LINE = (sys.executable, "-P", "-m", "gateway.decoder")
@@ -70,7 +70,7 @@ class Template:
         """Start a decoder.
 
         Raises:
-            TooManyRequests: the system has no room for another process.
+            DecoderUnavailable: it does not start; the system has no room, for instance.
         """
         ours, theirs = socket.socketpair()
         with theirs, _memory_file() as file, self._lock:
@@ -80,7 +80,7 @@ class Template:
                 pid = self._command(0, niceness, theirs.fileno(), file.fileno())
             except OSError as error:
                 ours.close()
-                raise TooManyRequests("No further image can be decoded now.") from error
+                raise DecoderUnavailable("No image can be decoded now.") from error
             memory = mmap.mmap(file.fileno(), SHARED_BYTES, access=mmap.ACCESS_READ)
             return Decoder(pid, ours, memory, self._process)
 

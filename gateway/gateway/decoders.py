@@ -10,7 +10,12 @@ import numpy as np
 from gateway.concurrency import FairLimit
 from gateway.decoder import ERRORS, JOB, PIXELS
 from gateway.decoder_template import Decoder, Template
-from gateway.errors import DecodeTimeout, ImageTooExpensive, UnsupportedImage
+from gateway.errors import (
+    DecoderUnavailable,
+    DecodeTimeout,
+    ImageTooExpensive,
+    UnsupportedImage,
+)
 from gateway.images import FORMAT_NAMES
 from gateway.metrics import Metrics
 
@@ -53,9 +58,10 @@ class Decoders:
     """
 
     def __init__(self, quick: int, seconds: float, waiting: int, metrics: Metrics) -> None:
-        busy = "Too many images that are expensive to decode are waiting."
+        busy = "The image was not decoded in time: too many are waiting."
+        expensive = "Too many images that are expensive to decode are waiting."
         self._quick = Lane(min(QUICK_SECONDS, seconds), 0, FairLimit(quick, MANY, busy))
-        self._background = Lane(seconds, 19, FairLimit(1, waiting, busy))
+        self._background = Lane(seconds, 19, FairLimit(1, waiting, expensive))
         self._metrics = metrics
         self._template = Template()
         # Ends all processes: when called, when nothing refers to this object, or at the exit.
@@ -75,6 +81,7 @@ class Decoders:
             ImageTooExpensive: it takes too much processor time or memory.
             TooManyRequests: no decoder was free before the deadline.
             DecodeTimeout: the deadline passed.
+            DecoderUnavailable: no decoder can be started.
         """
         for lane in (self._quick, self._background):
             with lane.slots.acquire(client, deadline):
@@ -100,6 +107,8 @@ class Decoders:
             number = self._end(decoder)
             if number in (signal.SIGPROF, signal.SIGKILL):  # SIGKILL: the system lacks memory
                 return None
+            if not number:  # no file ends a decoder like this: it could not start
+                raise DecoderUnavailable("No image can be decoded now.") from error
             raise UnsupportedImage(f"The image is not a readable {FORMAT_NAMES} file.") from error
         if lane.niceness:  # which only root could take back
             self._template.end(decoder)

@@ -13,6 +13,7 @@ GatewayError                500
 ├── SourceFailed            502  the source answered 5xx, or broke TLS or the transfer
 ├── ModelFailed             502  the model server's answer cannot be used
 ├── ModelUnavailable        503  the model server is unreachable or has no such model
+├── DecoderUnavailable      503  no process that decodes images can be started
 ├── DecodeTimeout           504  the image was not decoded before the deadline
 ├── SourceTimeout           504  the source ran past its deadline
 ├── ModelTimeout            504  the model ran past its deadline
@@ -101,6 +102,11 @@ class DecodeTimeout(GatewayError):
 
 class SourceTimeout(GatewayError):
     status, title = 504, "Source timeout"
+class DecoderUnavailable(GatewayError):
+    status, title = 503, "Decoder unavailable"
+    retry_after = 1
+
+
 
 
 class ModelTimeout(GatewayError):

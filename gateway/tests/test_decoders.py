@@ -2,6 +2,7 @@
 
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -10,12 +11,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from flask.testing import FlaskClient
 from fuzz_images import fuzz
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.waiting import wait_for
 from hostile import bmp_of_one_line, gif_of_comments
 from PIL import Image
 
+from gateway import decoder_template
 from gateway.decoders import Decoders
 from gateway.errors import (
     DecodeTimeout,
@@ -107,6 +110,36 @@ def test_a_dead_template_is_replaced(decoders: Decoders) -> None:
     template.wait()
     for _ in range(2):
         assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
+
+
+# Commands of templates that die, and of one whose decoders die when they cannot read /proc.
+BROKEN = {
+    "no template": (sys.executable, "-c", ""),
+    "no decoder": (
+        *(sys.executable, "-P", "-c"),
+        "from gateway import decoder, sandbox; del sandbox._address_space; decoder.main()",
+    ),
+}
+
+
+@pytest.mark.parametrize("command", BROKEN.values(), ids=BROKEN)
+def test_decoders_that_cannot_start_are_a_503(
+    client: FlaskClient, jpeg: bytes, monkeypatch: pytest.MonkeyPatch, command: tuple[str, ...]
+) -> None:
+    monkeypatch.setattr(decoder_template, "COMMAND_LINE", command)
+    answer = client.post("/predict", data=jpeg, content_type="image/jpeg")
+    assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
+    assert answer.json
+    assert answer.json["title"] == "Decoder unavailable"
+
+
+def test_waiting_in_vain_is_told_apart_from_expensive_images(metrics: Metrics) -> None:
+    decoders = Decoders(1, 0.5, 2, metrics)
+    with (
+        decoders._quick.slots.acquire("a", time.monotonic() + 60),
+        pytest.raises(TooManyRequests, match="not decoded in time"),
+    ):
+        decode(decoders, encode(gradient()), seconds=0.01)
 
 
 def test_no_process_is_left(decoders: Decoders) -> None:
