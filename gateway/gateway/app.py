@@ -6,7 +6,7 @@ from pathlib import Path
 from flask import Flask
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import logs, probes, problems, telemetry, views
+from gateway import compression, context, cors, logs, probes, problems, telemetry, views
 from gateway.cache import Cache
 from gateway.classifier import Classifier
 from gateway.clients import Clients
@@ -17,6 +17,7 @@ from gateway.feedback import FeedbackStore
 from gateway.fetcher import Fetcher
 from gateway.metrics import Metrics
 from gateway.model_client import ModelClient
+from gateway.problem_pages import problem_pages
 from gateway.site import site
 
 
@@ -41,15 +42,19 @@ def create_app(settings: Settings | None = None) -> Flask:
         Cache(settings.cache_entries, settings.cache_seconds) if settings.cache_entries else None,
     )
     slots = threading.BoundedSemaphore(settings.max_in_flight)
-    app.extensions["gateway"] = views.Gateway(
+    app.extensions["gateway"] = context.Gateway(
         settings, Clients(settings), classifier, slots, metrics, _feedback_store(settings)
     )
+    context.register(app)
+    cors.register(app, settings.allowed_origins)
     app.register_blueprint(views.api)
     app.register_blueprint(probes.probes)
     app.register_blueprint(site)
+    app.register_blueprint(problem_pages)
     problems.register(app)
     logs.register(app)
     telemetry.register(app)
+    compression.register(app)
     if settings.trusted_proxies:
         proxies = ProxyFix(app.wsgi_app, x_for=settings.trusted_proxies, x_proto=0)
         app.wsgi_app = proxies  # type: ignore[method-assign]

@@ -20,6 +20,18 @@ from gateway.signatures import Prediction, Signature
 
 
 @dataclass(frozen=True)
+class Wanted:
+    """What an answer has besides the predictions."""
+
+    explain: bool = False  # heat maps
+    preview: bool = False  # the pixels
+    data: bool = False  # the images' bytes
+
+
+NOTHING_MORE = Wanted()
+
+
+@dataclass(frozen=True)
 class Classifier:
     """Fetches and decodes images and asks the model, within the limits of the settings."""
 
@@ -35,8 +47,7 @@ class Classifier:
         self,
         images: list[ImageInput],
         record: RequestRecord,
-        explain: bool = False,
-        keep_data: bool = False,
+        wanted: Wanted = NOTHING_MORE,
     ) -> list[Outcome]:
         """Fetch the images in parallel and send those that could be read to the model at once.
 
@@ -44,8 +55,7 @@ class Classifier:
 
         Args:
             record: of the request; its `outcomes` and `stages` are filled in, also on failure.
-            explain: ask for heat maps, too.
-            keep_data: keep the images' bytes in the outcomes.
+            wanted: besides the predictions.
 
         Returns:
             An outcome for each image, in their order.
@@ -56,28 +66,26 @@ class Classifier:
         """
         record.outcomes = [Outcome(image) for image in images]
         signature = self._signature(record)
-        if explain and not signature.explains:
+        if wanted.explain and not signature.explains:
             raise ExplainUnsupported("This model cannot explain its answers.")
-        load = partial(
-            self._load_image,
-            signature=signature,
-            record=record,
-            explain=explain,
-            keep_data=keep_data,
-        )
+        load = partial(self._load_image, signature=signature, record=record, wanted=wanted)
         if len(images) == 1:
             load(record.outcomes[0])
         else:
             with ThreadPoolExecutor(len(images), thread_name_prefix="image") as pool:
                 list(pool.map(load, record.outcomes))
-        loaded = [outcome for outcome in record.outcomes if outcome.pixels is not None]
+        loaded = [
+            outcome
+            for outcome in record.outcomes
+            if outcome.pixels is not None and outcome.prediction is None
+        ]
         if loaded:
             with timed("predict", record.stages):
-                predictions = self._predict(loaded, signature, record, explain)
+                predictions = self._predict(loaded, signature, record, wanted.explain)
             for outcome, prediction in zip(loaded, predictions, strict=True):
                 outcome.prediction = prediction
                 if self.cache is not None:
-                    self.cache.store(outcome.digest, explain, prediction)
+                    self.cache.store(outcome.digest, wanted.explain, prediction)
             self.metrics.set_model(self.settings.model_name, predictions[0].version)
         return record.outcomes
 
@@ -88,12 +96,7 @@ class Classifier:
             return self.model.signature(record.deadline)
 
     def _load_image(
-        self,
-        outcome: Outcome,
-        signature: Signature,
-        record: RequestRecord,
-        explain: bool,
-        keep_data: bool,
+        self, outcome: Outcome, signature: Signature, record: RequestRecord, wanted: Wanted
     ) -> None:
         """Fetch and decode an image; its error, or its prediction from the cache, is noted."""
         image, deadline, most = outcome.image, record.deadline, self.settings.max_image_pixels
@@ -104,12 +107,14 @@ class Classifier:
                     if data is None:
                         data = self.fetcher.download(image.source, deadline)
                 self.metrics.received_bytes.inc(len(data))
-                outcome.data = data if keep_data else b""
+                outcome.data = data if wanted.data else b""
                 if self.cache is not None:
                     outcome.digest = hashlib.sha256(data).digest()
-                    outcome.prediction = self.cache.find(outcome.digest, signature.version, explain)
+                    outcome.prediction = self.cache.find(
+                        outcome.digest, signature.version, wanted.explain
+                    )
                     self.metrics.cache.labels("hit" if outcome.prediction else "miss").inc()
-                if outcome.prediction is None:
+                if outcome.prediction is None or wanted.preview:
                     with timed("decode", outcome.stages):
                         outcome.pixels = self.decoders.decode(
                             data, signature.size, most, deadline, record.client

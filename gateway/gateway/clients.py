@@ -51,23 +51,32 @@ class Clients:
             raise Unauthorized("Send one of the service's API keys as `Authorization: Bearer KEY`.")
         return hashlib.sha256(sent).hexdigest()
 
-    def count(self, client: str, images: int) -> None:
+    def count(self, client: str, images: int) -> dict[str, str]:
         """Count images against the client's rate.
+
+        Returns:
+            Headers that say what is left of it (draft-ietf-httpapi-ratelimit-headers).
 
         Raises:
             TooManyRequests: the rate is exceeded; `retry_after` says for how long.
         """
         if self._rate is None:
-            return
+            return {}
         try:
-            if self._limiter.hit(self._rate, client, cost=images):
-                return
-            reset = self._limiter.get_window_stats(self._rate, client).reset_time
+            is_within = self._limiter.hit(self._rate, client, cost=images)
+            window = self._limiter.get_window_stats(self._rate, client)
         except Exception:  # whatever the storage's client library raises
             log.exception("the rate limit's storage is unreachable; the request is admitted")
-            return
-        seconds = max(1, math.ceil(reset - time.time()))
-        raise TooManyRequests(f"The limit for one client is {self._rate}.", retry_after=seconds)
+            return {}
+        seconds = max(1, math.ceil(window.reset_time - time.time()))
+        headers = {
+            "RateLimit-Policy": f'"client";q={self._rate.amount};w={self._rate.get_expiry()}',
+            "RateLimit": f'"client";r={max(0, window.remaining)};t={seconds}',
+        }
+        if is_within:
+            return headers
+        detail = f"The limit for one client is {self._rate}."
+        raise TooManyRequests(detail, retry_after=seconds, headers=headers)
 
 
 def _key(request: Request) -> str:

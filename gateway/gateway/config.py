@@ -4,12 +4,14 @@ import difflib
 import ipaddress
 import math
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
 
 import limits
 
+ORIGIN = re.compile(r"https?://[^/?#@\s]+")
 PROTOCOLS = ("tf-serving", "open-inference")
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
@@ -60,6 +62,14 @@ def _refuse_unknown(environ: Mapping[str, str], known: list[str]) -> None:
         if name.startswith("GATEWAY_") and name not in known and not name.startswith(not_ours):
             (nearest,) = difflib.get_close_matches(name, known, n=1, cutoff=0)
             raise ValueError(f"{name}: there is no such setting; the nearest is {nearest}")
+
+
+def _origins(text: str) -> tuple[str, ...]:
+    origins = _strings(text)
+    for origin in origins:
+        if origin != "*" and not ORIGIN.fullmatch(origin):
+            raise ValueError(f"{origin!r} is no origin like https://example.com")
+    return origins
 
 
 def _protocol(text: str) -> str:
@@ -114,6 +124,7 @@ class Settings:
     api_keys: tuple[str, ...] = _setting((), _strings)  # none: no key is required
     rate_limit: str = _setting("", _rate)  # images of one client, like 60/minute; empty: unlimited
     rate_limit_storage: str = _setting("memory://", str)  # where images are counted
+    allowed_origins: tuple[str, ...] = _setting((), _origins)  # of pages that may ask; *: any
     feedback_folder: str = _setting("", str)  # where feedback is stored; empty: none is taken
     feedback_max_bytes: int = _setting(1_000_000_000, int)  # of all that is stored there
     trusted_proxies: int = _setting(

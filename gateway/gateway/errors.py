@@ -23,6 +23,8 @@ GatewayError                500
 `__cause__` and goes to the log only.
 """
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar
 
 
@@ -31,13 +33,17 @@ class GatewayError(Exception):
 
     status: ClassVar[int] = 500
     title: ClassVar[str] = "Internal error"
-    headers: ClassVar[dict[str, str]] = {}
+    headers: Mapping[str, str] = MappingProxyType({})
     retry_after: int | None = None  # seconds
 
-    def __init__(self, detail: str, retry_after: int | None = None) -> None:
+    def __init__(
+        self, detail: str, retry_after: int | None = None, headers: Mapping[str, str] | None = None
+    ) -> None:
         super().__init__(detail)
         if retry_after is not None:
             self.retry_after = retry_after
+        if headers is not None:
+            self.headers = headers
 
     @property
     def slug(self) -> str:
@@ -55,7 +61,7 @@ class ExplainUnsupported(GatewayError):
 
 class Unauthorized(GatewayError):
     status, title = 401, "Unauthorized"
-    headers: ClassVar[dict[str, str]] = {"WWW-Authenticate": "Bearer"}
+    headers = MappingProxyType({"WWW-Authenticate": "Bearer"})
 
 
 class RequestTooLarge(GatewayError):
@@ -96,17 +102,17 @@ class ModelUnavailable(GatewayError):
     retry_after = 1
 
 
+class DecoderUnavailable(GatewayError):
+    status, title = 503, "Decoder unavailable"
+    retry_after = 1
+
+
 class DecodeTimeout(GatewayError):
     status, title = 504, "Decode timeout"
 
 
 class SourceTimeout(GatewayError):
     status, title = 504, "Source timeout"
-class DecoderUnavailable(GatewayError):
-    status, title = 503, "Decoder unavailable"
-    retry_after = 1
-
-
 
 
 class ModelTimeout(GatewayError):

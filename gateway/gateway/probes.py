@@ -5,8 +5,8 @@ import time
 from flask import Blueprint, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 
+from gateway.context import current_gateway, identify_client
 from gateway.errors import ModelFailed, ModelUnavailable
-from gateway.views import current_gateway, identify_client
 
 READY_TIMEOUT = 1.0  # seconds
 

@@ -8,9 +8,9 @@ from gateway.records import current_record
 
 
 def problem(status: int, title: str, detail: str, request_id: str) -> dict[str, object]:
-    """Describe an error as RFC 9457 does."""
+    """Describe an error as RFC 9457 does; `type` is the address of a page about it."""
     return {
-        "type": f"urn:sports-gateway:{slug(title)}",
+        "type": f"/problems/{slug(title)}",
         "title": title,
         "status": status,
         "detail": detail,

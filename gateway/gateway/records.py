@@ -58,6 +58,7 @@ class RequestRecord:
     outcomes: list[Outcome] = field(default_factory=list)  # one for each image, in their order
     stages: list[Stage] = field(default_factory=list)  # of the work on all images together
     problem: str = ""  # the slug of the problem that was answered
+    headers: dict[str, str] = field(default_factory=dict)  # of the answer: the rate limit's
     cause: str = ""  # what happened inside, for the log only
 
     def all_stages(self) -> list[Stage]:

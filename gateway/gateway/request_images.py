@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from flask import Request
 from werkzeug.exceptions import HTTPException
 
-from gateway.errors import GatewayError, ImageTooLarge, InvalidRequest
+from gateway.errors import GatewayError, ImageTooLarge, InvalidRequest, RequestTooLarge
 
 MAX_IMAGES = 16
 MAX_JSON_BYTES = 65_536  # room for 16 URLs; parsed JSON takes many times its size
 USAGE = (
-    'Send JSON like {"url": "https://..."}, a form with an `image` file, or the image itself'
-    " as an image/* body."
+    'Send JSON like {"url": "https://..."}, a form with a file `image` (`curl -F image=@FILE`), or'
+    " the image itself with its type (`curl -H 'Content-Type: image/jpeg' --data-binary @FILE`)."
 )
 
 
@@ -54,12 +54,16 @@ def read_images(request: Request, max_image_bytes: int) -> RequestImages:
 def _parse_body(request: Request) -> RequestImages:
     if request.mimetype == "multipart/form-data":
         files = request.files.getlist("image")
+        if not files:
+            raise InvalidRequest(_no_image_field(request))
         images = [ImageInput(file.filename or "image", file.read()) for file in files]
         return RequestImages(images, len(images) > 1)
     if request.mimetype.startswith("image/"):
         return RequestImages([ImageInput("body", request.get_data(cache=False))], False)
+    if not request.is_json:  # curl -d names a form's content type
+        _check_looks_like_json(request.get_data())
     request.max_content_length = min(MAX_JSON_BYTES, request.max_content_length or MAX_JSON_BYTES)
-    match request.get_json(silent=True, force=True):  # curl -d names a form's content type
+    match request.get_json(silent=True, force=True):
         case {"url": _, "urls": _}:
             raise InvalidRequest("Send either `url` or `urls`.")
         case {"url": str(url)}:
@@ -73,3 +77,19 @@ def _parse_body(request: Request) -> RequestImages:
         case dict():
             raise InvalidRequest("The JSON holds no `url`.")
     raise InvalidRequest(USAGE)
+
+
+def _check_looks_like_json(body: bytes) -> None:
+    if not body.lstrip().startswith(b"{"):
+        raise InvalidRequest(USAGE)
+    if len(body) > MAX_JSON_BYTES:
+        raise RequestTooLarge(f"JSON has at most {MAX_JSON_BYTES} bytes.")
+
+
+def _no_image_field(request: Request) -> str:
+    problem = "has no file `image`"
+    if request.files:
+        problem = f"calls its file `{next(iter(request.files))[:40]}` instead of `image`"
+    elif "image" in request.form:
+        problem = "has a text `image` instead of a file"
+    return f"The form {problem}; send one as `curl -F image=@FILE` does."

@@ -1,5 +1,6 @@
 """API keys and rate limits."""
 
+import re
 import shutil
 import socket
 import subprocess
@@ -69,6 +70,16 @@ def test_metrics_require_a_key_and_probes_do_not(protected: FlaskClient) -> None
     assert protected.get("/metrics").status_code == 401
     for path in ("/ping", "/healthz", "/readyz"):
         assert protected.get(path).status_code != 401
+
+
+def test_answers_say_what_is_left_of_the_rate(new_client: NewClient, jpeg: bytes) -> None:
+    client = new_client(**LIMIT)
+    assert "RateLimit" not in client.get("/ping").headers
+    for left in ("1", "0", "0"):
+        headers = post(client, jpeg).headers
+        assert headers["RateLimit-Policy"] == '"client";q=2;w=3600'
+        assert re.fullmatch(rf'"client";r={left};t=3[56]\d\d', headers["RateLimit"])
+    assert "RateLimit" not in post(new_client(), jpeg).headers
 
 
 def test_requests_over_the_rate_are_refused(new_client: NewClient, jpeg: bytes) -> None:

@@ -18,7 +18,7 @@ def check_problem(response: TestResponse, status: int, title: str) -> dict[str, 
     assert set(problem) == {"type", "title", "status", "detail", "request_id"}
     assert problem["status"] == status
     assert problem["title"] == title
-    assert problem["type"] == "urn:sports-gateway:" + title.lower().replace(" ", "-")
+    assert problem["type"] == "/problems/" + title.lower().replace(" ", "-")
     assert problem["detail"].endswith(".")
     assert problem["request_id"] == response.headers["X-Request-ID"]
     return problem

@@ -115,7 +115,7 @@ def test_a_model_without_explanations_is_a_problem_of_its_own(
         "/v1/predictions?explain=true", data=jpeg, content_type="image/jpeg"
     )
     problem = check_problem(response, 400, "Explanation unsupported")
-    assert problem["type"] == "urn:sports-gateway:explanation-unsupported"
+    assert problem["type"] == "/problems/explanation-unsupported"
     assert not serving.requests
 
 
@@ -147,7 +147,30 @@ def test_a_request_without_an_image_is_refused(
 
 def test_a_form_field_of_another_name_is_refused(client: FlaskClient, jpeg: bytes) -> None:
     response = client.post("/predict", data={"file": (io.BytesIO(jpeg), "a.jpg")})
-    check_problem(response, 400, "Invalid request")
+    problem = check_problem(response, 400, "Invalid request")
+    assert "calls its file `file` instead of `image`" in problem["detail"]
+    assert "curl -F image=@FILE" in problem["detail"]
+
+
+@pytest.mark.parametrize("size", [100, 66_000, 900_000])
+@pytest.mark.parametrize(
+    "content_type", ["application/x-www-form-urlencoded", "application/octet-stream", ""]
+)
+def test_an_image_without_its_type_is_told_what_to_do(
+    client: FlaskClient, jpeg: bytes, content_type: str, size: int
+) -> None:
+    """As `curl --data-binary @FILE` sends it."""
+    data = jpeg[:size].ljust(size, b"\0")
+    problem = check_problem(
+        client.post("/predict", data=data, content_type=content_type), 400, "Invalid request"
+    )
+    assert "Content-Type: image/jpeg" in problem["detail"]
+
+
+def test_large_json_of_another_type_is_refused(client: FlaskClient) -> None:
+    data = b'{"url": "' + b"x" * 70_000 + b'"}'
+    response = client.post("/predict", data=data, content_type="text/plain")
+    check_problem(response, 413, "Request too large")
 
 
 def test_two_files_for_one_prediction_are_refused(client: FlaskClient, jpeg: bytes) -> None:
