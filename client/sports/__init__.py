@@ -1,1 +1,5 @@
-"""The command `sports`: say which sport images show."""
+"""The command `sports`, and the client that it uses: say which sport images show."""
+
+from sports.client import Client, ServiceError, ServiceUnavailable
+
+__all__ = ["Client", "ServiceError", "ServiceUnavailable"]

@@ -18,7 +18,7 @@ from gateway.site import OPENAPI, PAGE
 from gateway.version import VERSION
 
 ROOT = Path(__file__).parents[2]
-README = (ROOT / "README.md").read_text()
+API = (ROOT / "docs/api.md").read_text()
 MODEL_CARD = (ROOT / "model/README.md").read_text()
 LISTED = re.compile(r"JPEG(?:, \w+)+ or \w+")
 
@@ -34,7 +34,7 @@ def test_the_formats_names_are_those_of_the_formats() -> None:
 
 
 @pytest.mark.parametrize(
-    "file", [ROOT / "README.md", OPENAPI, PAGE / "page.js"], ids=lambda file: file.name
+    "file", [ROOT / "docs/api.md", OPENAPI, PAGE / "problems.js"], ids=lambda file: file.name
 )
 def test_the_formats_are_listed_alike(file: Path) -> None:
     lists = LISTED.findall(file.read_text())
@@ -43,7 +43,7 @@ def test_the_formats_are_listed_alike(file: Path) -> None:
 
 
 def test_the_page_lets_one_choose_files_of_the_formats() -> None:
-    [accepted] = re.findall(r'accept="([^"]+)"', (PAGE / "index.html").read_text())
+    [accepted] = re.findall(r'accept="(image/jpeg[^"]+)"', (PAGE / "index.html").read_text())
     Image.init()
     assert set(accepted.split(",")) == {Image.MIME[name] for name in FORMATS}
 
@@ -58,7 +58,7 @@ def test_the_error_and_its_example_list_the_formats(client: FlaskClient, documen
 
 def test_the_boundary_of_known_is_documented(document: Any) -> None:
     boundary = f"{IN_DOMAIN_BOUNDARY:g}"
-    assert f"`in_domain` below {boundary})" in README
+    assert f"`in_domain` below {boundary})" in API
     assert f"`in_domain` of {boundary} or more" in MODEL_CARD
     in_domain = document["components"]["schemas"]["Prediction"]["properties"]["in_domain"]
     assert f"from {boundary} on" in in_domain["description"]

@@ -3,6 +3,7 @@
 import os
 import re
 import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import Field, fields
 from pathlib import Path
@@ -18,6 +19,8 @@ from gateway.errors import GatewayError
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
+ERRORS = (ROOT / "docs/errors.md").read_text()
+SETTINGS = (ROOT / "docs/settings.md").read_text()
 OPERATIONS = (ROOT / "docs/operations.md").read_text()
 
 
@@ -30,7 +33,7 @@ def error_classes(parent: type[GatewayError] = GatewayError) -> Iterator[type[Ga
 @pytest.mark.parametrize("error", list(error_classes()))
 def test_every_error_is_in_the_tree_and_in_the_tables(error: type[GatewayError]) -> None:
     assert re.search(rf"\b{error.__name__} +{error.status}\b", errors.__doc__ or "")
-    assert f"| {error.status} | {error.title} |" in README
+    assert f"| {error.status} | {error.title} |" in ERRORS
     assert f"| {error.title} |" in OPERATIONS
 
 
@@ -48,11 +51,11 @@ def written(value: object) -> str:
 def test_every_setting_is_in_the_table_with_its_default(field: Field[object]) -> None:
     default = written(field.default)
     cell = f"`{default}`" if default else ""
-    assert f"| `{Settings.variables()[field.name]}` | {cell}".rstrip() in README
+    assert f"| `{Settings.variables()[field.name]}` | {cell}".rstrip() in SETTINGS
 
 
 NEEDS = re.compile(r"# needs (Docker|a folder|a model)")
-OTHERS = {"make run", "make test"}  # test_run_local.py does the first; this runs in the second
+OTHERS = {"make run"}  # test_run_local.py does it
 
 
 def commands() -> Iterator[str]:
@@ -73,16 +76,22 @@ def service() -> Iterator[Service]:
     serving.stop()
 
 
+def local(text: str, service: Service) -> str:
+    """A part of the README, for this machine's service and folders."""
+    programs = Path(run_local.tool("run", "sports")).parent
+    text = text.replace("localhost:9696", f"localhost:{service.port}")
+    return text.replace("dataset/", f"{ROOT}/dataset/").replace(".venv/run/bin", str(programs))
+
+
 @pytest.mark.parametrize("command", [c for c in commands() if c not in OTHERS])
 def test_every_command_works(command: str, service: Service, tmp_path: Path) -> None:
-    here = command.replace("localhost:9696", f"localhost:{service.port}")
-    for part in ("dataset/", "gateway/predict_test", "./predict_test"):
-        here = here.replace(part, f"{ROOT}/{part}")
-    programs = Path(run_local.tool("run", "sports")).parent
-    here = here.replace(".venv/run/bin", str(programs))
     environ = {**os.environ, "SPORTS_HOST": f"localhost:{service.port}"}
     run = subprocess.run(
-        ["bash", "-ec", here], cwd=tmp_path, env=environ, capture_output=True, text=True
+        ["bash", "-ec", local(command, service)],
+        cwd=tmp_path,
+        env=environ,
+        capture_output=True,
+        text=True,
     )
     assert run.returncode == 0, run.stderr
     if "example.com" in command:
@@ -93,9 +102,25 @@ def test_every_command_works(command: str, service: Service, tmp_path: Path) -> 
         assert "cricket" in run.stdout  # the fake model server's answer to every image
 
 
+def test_the_python_example_works(service: Service, capfd: pytest.CaptureFixture[str]) -> None:
+    [example] = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+    subprocess.run([sys.executable, "-c", local(example, service)], check=True)
+    assert capfd.readouterr().out.startswith("cricket 0.8")
+
+
+def test_the_readme_is_short_and_readable() -> None:
+    assert len(README.split()) <= 1300
+    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
+    text = re.sub(r"\]\([^)]*\)", "]", text)
+    paragraphs = re.split(r"\n\s*\n|\n\||\|", text)
+    sentences = [s for part in paragraphs for s in re.split(r"(?<=[.:;?!])\s", part)]
+    too_long = [sentence for sentence in sentences if len(sentence.split()) > 30]
+    assert not too_long
+
+
 def test_the_make_targets_exist() -> None:
-    for command in OTHERS:
-        assert command in set(commands())
+    for command in ("make run", "make test"):
+        assert command in README
         subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
 
 
