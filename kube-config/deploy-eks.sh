@@ -3,6 +3,9 @@
 #   --create   create the cluster of eks-config.yaml first if it does not exist (15 minutes, costs money)
 #   --canary   roll out one pod of the new model beside the old ones, then stop
 #   --dry-run  print the commands without running them
+# Variables for --create:
+#   PUBLIC_ACCESS_CIDRS  who may reach the Kubernetes API, such as 203.0.113.0/24,198.51.100.7/32
+#   SECRETS_KEY_ARN      a KMS key of yours that encrypts secrets; without it, AWS' own key does
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -12,7 +15,7 @@ for option in "$@"; do
     --create) create=yes ;;
     --canary) canary=yes ;;
     --dry-run) dry_run=yes ;;
-    *) sed -n 's/^# //p' "$0" | head -4 && exit 1 ;;
+    *) sed -n 's/^# //p' "$0" | head -7 && exit 1 ;;
     esac
 done
 . kube-config/rollout.sh
@@ -29,8 +32,10 @@ if [ -z "$dry_run" ]; then
         eksctl https://eksctl.io/installation/ \
         kubectl https://kubernetes.io/docs/tasks/tools/ \
         curl "your package manager"
+    [ -z "$create" ] || [ "${PUBLIC_ACCESS_CIDRS:-}" ] ||
+        fail "set PUBLIC_ACCESS_CIDRS to the addresses that may reach the Kubernetes API, such as 203.0.113.0/24"
     docker info >/dev/null 2>&1 || fail "cannot reach Docker; start it, or join its group"
-    account=$(aws sts get-caller-identity --query Account --output text) ||
+    account=$("${aws[@]}" sts get-caller-identity --query Account --output text) ||
         fail "not logged in to AWS; see: aws configure"
 else
     account=ACCOUNT
@@ -39,8 +44,11 @@ registry=$account.dkr.ecr.$region.amazonaws.com
 
 step "Preparing the cluster $cluster in $region"
 if [ "$create" ]; then
+    sed "s|0.0.0.0/0|${PUBLIC_ACCESS_CIDRS:-0.0.0.0/0}|" $config >"$work/eks-config.yaml"
+    [ -z "${SECRETS_KEY_ARN:-}" ] ||
+        echo "secretsEncryption: {keyARN: $SECRETS_KEY_ARN}" >>"$work/eks-config.yaml"
     exists eksctl get cluster --name "$cluster" --region "$region" ||
-        run eksctl create cluster --config-file $config
+        run eksctl create cluster --config-file "$work/eks-config.yaml"
 fi
 run "${aws[@]}" eks update-kubeconfig --name "$cluster" --alias "eks-$cluster"
 
@@ -57,6 +65,8 @@ for image in "$image_gateway" "$image_model"; do
     exists "${aws[@]}" ecr describe-repositories --repository-names "$repository" ||
         run "${aws[@]}" ecr create-repository --repository-name "$repository" \
             --image-tag-mutability IMMUTABLE --image-scanning-configuration scanOnPush=true
+    run "${aws[@]}" ecr put-lifecycle-policy --repository-name "$repository" \
+        --lifecycle-policy-text file://kube-config/ecr-lifecycle.json
     exists "${aws[@]}" ecr describe-images --repository-name "$repository" \
         --image-ids "imageTag=${image##*:}" ||
         run docker push "$image"

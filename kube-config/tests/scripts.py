@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any
 
 import yaml
 from machine import ROOT, kubectl, need
@@ -13,7 +14,10 @@ from manifests import Manifests
 
 LOCAL, EKS = "./deploy-local-kube.sh", "kube-config/deploy-eks.sh"
 TOOLS = ("docker", "kind", "kubectl", "aws", "eksctl")
-COPIED = (LOCAL, EKS, "predict_test.sh", "kube-config/rollout.sh", "kube-config/eks-config.yaml")
+COPIED = (
+    *(LOCAL, EKS, "predict_test.sh", "kube-config/rollout.sh"),
+    *("kube-config/eks-config.yaml", "kube-config/ecr-lifecycle.json"),
+)
 SAMPLE = "dataset/samples/soccer.jpg"
 
 
@@ -59,6 +63,7 @@ class FakeMachine:
             "STATE": str(self._state),
             "KUBECTL": kubectl(),
             "SERVICE_PORT": str(service_port),
+            "PUBLIC_ACCESS_CIDRS": "203.0.113.0/24,198.51.100.7/32",
         }
 
     def run(self, *command: str, **variables: str) -> tuple[int, str]:
@@ -75,9 +80,9 @@ class FakeMachine:
         assert not list(self._root.glob("kube-config/overlays/run.*"))
         return process.returncode, process.stdout
 
-    def succeed(self, *command: str) -> str:
+    def succeed(self, *command: str, **variables: str) -> str:
         """Run a script, which must not fail; what it printed."""
-        status, text = self.run(*command)
+        status, text = self.run(*command, **variables)
         assert status == 0, text
         return text
 
@@ -85,6 +90,11 @@ class FakeMachine:
         """The calls of the last script, with the random part of folder names left out."""
         calls = (self._state / "calls").read_text()
         return re.sub(r"overlays/run\.\w{6}", "overlays/run", calls).splitlines()
+
+    def cluster_config(self) -> dict[str, Any]:
+        """The configuration that eksctl was given."""
+        config: dict[str, Any] = yaml.safe_load((self._state / "eks-cluster").read_text())
+        return config
 
     def applied(self) -> Manifests:
         return Manifests(yaml.safe_load_all((self._state / "applied").read_text()))

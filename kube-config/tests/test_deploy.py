@@ -63,6 +63,8 @@ def pushes(image: str) -> list[str]:
         f"{AWS} ecr describe-repositories --repository-names {name}",
         f"{AWS} ecr create-repository --repository-name {name} --image-tag-mutability IMMUTABLE"
         " --image-scanning-configuration scanOnPush=true",
+        f"{AWS} ecr put-lifecycle-policy --repository-name {name}"
+        " --lifecycle-policy-text file://kube-config/ecr-lifecycle.json",
         f"{AWS} ecr describe-images --repository-name {name} --image-ids imageTag={tag}",
         f"docker push {REGISTRY}/{image}",
     ]
@@ -75,9 +77,9 @@ def test_eks_creates_a_cluster_with_the_pushed_images_and_nothing_twice(
     assert set(machine.calls()) > LOGIN
     assert [call for call in machine.calls() if call not in LOGIN] == [
         "docker info",
-        "aws sts get-caller-identity --query Account --output text",
+        f"{AWS} sts get-caller-identity --query Account --output text",
         "eksctl get cluster --name sports --region eu-central-1",
-        "eksctl create cluster --config-file kube-config/eks-config.yaml",
+        "eksctl create cluster --config-file kube-config/overlays/run/eks-config.yaml",
         f"{AWS} eks update-kubeconfig --name sports --alias eks-sports",
         *build("gateway", "--platform linux/amd64 ", f"{REGISTRY}/"),
         *build("model", "--platform linux/amd64 ", f"{REGISTRY}/"),
@@ -94,6 +96,16 @@ def test_eks_creates_a_cluster_with_the_pushed_images_and_nothing_twice(
     assert machine.applied().container("model")["image"] == f"{REGISTRY}/{MODEL}"
     machine.succeed(EKS, "--create")
     assert not [call for call in machine.calls() if "create" in call or "push" in call]
+
+
+@pytest.mark.parametrize("key", ["", "arn:aws:kms:eu-central-1:123456789012:key/1"])
+def test_the_cluster_is_open_to_the_given_addresses_only(machine: FakeMachine, key: str) -> None:
+    machine.succeed(EKS, "--create", SECRETS_KEY_ARN=key)
+    config = machine.cluster_config()
+    assert config["vpc"]["publicAccessCIDRs"] == ["203.0.113.0/24", "198.51.100.7/32"]
+    assert config["vpc"]["clusterEndpoints"]["privateAccess"]  # the nodes' way to the API
+    assert config.get("secretsEncryption", {}).get("keyARN", "") == key
+    assert config["upgradePolicy"] == {"supportType": "STANDARD"}
 
 
 def test_eks_canary_stops_after_one_pod_and_creates_no_cluster(machine: FakeMachine) -> None:
@@ -159,6 +171,7 @@ def test_a_service_that_does_not_answer_is_a_failure(machine: FakeMachine) -> No
         ([LOCAL], "docker info", "cannot reach Docker"),
         ([EKS], "get-caller-identity", "not logged in to AWS; see: aws configure"),
         ([EKS, "--dryrun"], "", "--dry-run"),
+        (["env", "PUBLIC_ACCESS_CIDRS=", EKS, "--create"], "", "set PUBLIC_ACCESS_CIDRS"),
     ],
 )
 def test_scripts_refuse_to_start(
