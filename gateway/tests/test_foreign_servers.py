@@ -3,13 +3,13 @@
 import contextlib
 import json
 import os
-import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 import run_local
+from gateway_testing.environments import programs
 from gateway_testing.fake_serving import SPORTS
 from gateway_testing.ports import free_port
 from gateway_testing.waiting import wait_for
@@ -32,20 +32,8 @@ pytestmark = pytest.mark.timeout(600)  # of which the installation
 
 def environment(name: str) -> Path:
     """The programs of an environment with what the server's requirements name."""
-    folder = ROOT / ".venv" / f"server-{name}"
-    ready = folder / "ready"
-    if not ready.exists():
-        uv = str(ROOT / ".venv/uv/bin/uv")
-        python = str(SYSTEM_PYTHON) if SYSTEM_PYTHON.exists() else "python3"
-        install = ["pip", "install", "-q", "-p", str(folder / "bin/python")]
-        requirements = str(SERVERS / f"{name}.txt")
-        try:
-            subprocess.run([uv, "venv", "-q", "--clear", "-p", python, str(folder)], check=True)
-            subprocess.run([uv, *install, "-r", requirements], check=True)
-        except (OSError, subprocess.CalledProcessError) as error:
-            pytest.skip(f"{name} cannot be installed here: {error}")
-        ready.touch()
-    return folder / "bin"
+    python = str(SYSTEM_PYTHON) if SYSTEM_PYTHON.exists() else "python3"
+    return programs(SERVERS / f"{name}.txt", python)
 
 
 @contextlib.contextmanager
