@@ -4,9 +4,10 @@ import threading
 from pathlib import Path
 
 from flask import Flask
+from flask_cors import CORS
 from werkzeug.middleware.proxy_fix import ProxyFix
 
-from gateway import compression, context, cors, logs, probes, problems, telemetry, views
+from gateway import compression, context, logs, probes, problems, telemetry, views
 from gateway.cache import Cache
 from gateway.classifier import Classifier
 from gateway.clients import Clients
@@ -46,7 +47,8 @@ def create_app(settings: Settings | None = None) -> Flask:
         settings, Clients(settings), classifier, slots, metrics, _feedback_store(settings)
     )
     context.register(app)
-    cors.register(app, settings.allowed_origins)
+    if settings.allowed_origins:
+        _allow_other_origins(app, settings.allowed_origins)
     app.register_blueprint(views.api)
     app.register_blueprint(probes.probes)
     app.register_blueprint(site)
@@ -63,6 +65,18 @@ def create_app(settings: Settings | None = None) -> Flask:
             "GATEWAY_ALLOW_PRIVATE_SOURCES is on: URLs may lead into the private network"
         )
     return app
+
+
+def _allow_other_origins(app: Flask, origins: tuple[str, ...]) -> None:
+    """Let pages of these origins ask; keys come in a header, so cookies are not needed."""
+    CORS(
+        app,
+        origins=list(origins),
+        methods=["GET", "POST"],
+        allow_headers=["Authorization", "Content-Type", "X-API-Key", "X-Request-ID"],
+        expose_headers=["RateLimit", "RateLimit-Policy", "Retry-After", "X-Request-ID"],
+        max_age=7200,  # seconds for which a browser need not ask again
+    )
 
 
 def _feedback_store(settings: Settings) -> FeedbackStore | None:
