@@ -4,6 +4,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from manifests import NAMES, OVERLAYS, Manifests, rendered
 from scripts import FakeMachine
 
 
@@ -29,6 +30,16 @@ def service_port() -> Iterator[int]:
 @pytest.fixture
 def machine(tmp_path: Path, service_port: int) -> FakeMachine:
     return FakeMachine(tmp_path, service_port)
+
+
+@pytest.fixture(params=OVERLAYS)
+def manifests(request: pytest.FixtureRequest) -> Manifests:
+    return rendered(request.param)
+
+
+@pytest.fixture(params=NAMES)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -10,7 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from machine import ROOT, kubectl, output
-from manifests import NAMES, OVERLAYS, Manifests, quantity, rendered
+from manifests import NAMES, Manifests, quantity, rendered
 from variables import (
     GATEWAY,
     OPENVINO_FLAGS,
@@ -25,16 +25,6 @@ from gateway.addresses import is_public
 
 VERSIONS = ("1.33", "1.37")  # of Kubernetes, the oldest and the newest
 DNS_TTL = 30  # seconds, in kubeadm's CoreDNS; 5 in that of EKS
-
-
-@pytest.fixture(params=OVERLAYS)
-def manifests(request: pytest.FixtureRequest) -> Manifests:
-    return rendered(request.param)
-
-
-@pytest.fixture(params=NAMES)
-def name(request: pytest.FixtureRequest) -> str:
-    return str(request.param)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -89,15 +79,6 @@ def test_openvino_listens_on_the_ports_and_serves_the_model_that_are_used() -> N
     assert ports == {"grpc": given["port"], "metrics": given["rest_port"]}
     assert given["model_name"] == openvino.settings().model_name
     assert f" {given['model_name']} {given['model_path']}\n" in openvino.dockerfile("model")
-
-
-def test_the_model_has_a_thread_for_every_call(manifests: Manifests) -> None:
-    gateways = manifests.spec("HorizontalPodAutoscaler", "gateway")["maxReplicas"]
-    workers = gateways * int(manifests.environment("gateway")["WEB_CONCURRENCY"])
-    dockerfile = re.search(r"TFS_GRPC_MAX_THREADS=(\d+)", manifests.dockerfile("model"))
-    threads = dockerfile[1] if dockerfile else manifests.model_flags()["grpc_max_threads"]
-    calls = workers * (manifests.settings().max_in_flight + 1)  # and one for a readiness probe
-    assert calls <= int(threads)
 
 
 def test_the_protocol_is_the_servers(manifests: Manifests) -> None:
@@ -156,14 +137,6 @@ def test_network_policies_block_the_addresses_that_the_gateway_refuses() -> None
     for number in {*around, *range(0, 2**32, 2**20)}:
         address = IPv4Address(number)
         assert is_public(address) != any(address in network for network in blocked), address
-
-
-def test_the_autoscaler_sets_the_replicas(manifests: Manifests, name: str) -> None:
-    scaler = manifests.spec("HorizontalPodAutoscaler", name)
-    assert "replicas" not in manifests.spec("Deployment", name)
-    assert scaler["scaleTargetRef"]["name"] == f"sports-{name}"
-    least = 1 if manifests is rendered("kind") else 2  # one may be lost
-    assert least <= scaler["minReplicas"] < scaler["maxReplicas"]
 
 
 def test_environment_variables_and_flags_exist(manifests: Manifests) -> None:
