@@ -1,5 +1,6 @@
 """docker-compose.yaml, as docker-compose reads it."""
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +32,11 @@ def dockerfile(service: dict[str, Any]) -> str:
         return (ROOT / build / "Dockerfile").read_text()
     path: Path = ROOT / build["context"] / build.get("dockerfile", "Dockerfile")
     return path.read_text()
+
+
+def test_it_matches_the_schema_of_the_compose_specification() -> None:
+    check = Path(sys.executable).with_name("check-jsonschema")
+    output(check, "--builtin-schema", "vendor.compose-spec", ROOT / "docker-compose.yaml")
 
 
 def test_each_profile_starts_its_services(services: Services) -> None:

@@ -23,7 +23,7 @@ from variables import (
 
 from gateway.addresses import is_public
 
-VERSIONS = ("1.33", "1.37")  # of Kubernetes, the oldest and the newest
+VERSIONS = ("1.33", "1.34", "1.35", "1.36", "1.37")  # of Kubernetes
 DNS_TTL = 30  # seconds, in kubeadm's CoreDNS; 5 in that of EKS
 
 
