@@ -5,6 +5,7 @@ import signal
 import sys
 import threading
 import time
+import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -15,7 +16,14 @@ from flask.testing import FlaskClient
 from fuzz_images import fuzz
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.waiting import wait_for
-from hostile import bmp_of_one_line, gif_of_comments
+from hostile import (
+    EXIF_LOOP,
+    bmp_of_one_line,
+    gif_of_comments,
+    jpeg_of_scans,
+    jpeg_of_segments,
+    png_of_chunks,
+)
 from PIL import Image
 
 from gateway import decoder_template
@@ -72,6 +80,22 @@ def test_too_much_processor_time_is_refused(decoders: Decoders, metrics: Metrics
     with pytest.raises(ImageTooExpensive, match="processor time"):
         decode(decoders, bmp_of_one_line())
     assert b'gateway_decoders_ended_total{reason="processor time"} 2.0' in metrics.text()
+    assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
+
+
+def test_work_that_grows_with_the_parts_of_a_file_is_bounded(decoders: Decoders) -> None:
+    """Files of one class, of which each costs a decoder without limits seconds or minutes."""
+    for data in (
+        jpeg_of_segments(0xE1, EXIF_LOOP, 4_000_000),
+        jpeg_of_segments(0xFE, b"", 15_000_000),
+        jpeg_of_segments(0xDB, b"\0" + b"\1" * 64, 19_000_000),
+        jpeg_of_scans(1_000),
+        png_of_chunks(b"tEXt", b"a\0b", 15_000_000),
+        png_of_chunks(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000)), 10_000_000),
+        bmp_of_one_line(bits=4),
+    ):
+        with pytest.raises((ImageTooExpensive, UnsupportedImage)):
+            decode(decoders, data)
     assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
 
 
