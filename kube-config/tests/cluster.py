@@ -63,7 +63,8 @@ class Cluster:
     def __exit__(self, *_: object) -> None:
         self._stack.close()
 
-    def _pod(self, number: int) -> Pod:
+    def pod(self, number: int) -> Pod:
+        """A pod in which nothing runs yet."""
         name, address = f"{self._bridge}-{number}", f"{self._network}.{number}"
         output("ip", "netns", "add", name)
         self._stack.callback(output, "ip", "netns", "delete", name)
@@ -91,21 +92,20 @@ class Cluster:
 
     def model(self, number: int) -> Pod:
         """Start a model server with the connection age of its Deployment."""
-        pod = self._pod(number)
+        pod = self.pod(number)
         age = f"grpc.max_connection_age_ms={self._manifests.connection_age() * 1000:.0f}"
         program = str(Path(__file__).with_name("model_pod.py"))
         self._start(pod, [sys.executable, program, age], os.environ)
         return pod
 
-    def resolve_to(self, *pods: Pod) -> None:
-        """Set the addresses of the headless model Service."""
-        name = f"sports-model-service.{DOMAIN}"
+    def resolve_to(self, *pods: Pod, name: str = f"sports-model-service.{DOMAIN}") -> None:
+        """Set the addresses of the headless model Service, or of the only name that there is."""
         self._hosts.write_text("".join(f"{pod.address} {name}\n" for pod in pods))
         self._resolver.send_signal(signal.SIGHUP)
 
     def gateway(self) -> Service:
         """Start the gateway with the environment of its Deployment."""
-        pod = self._pod(100)
+        pod = self.pod(100)
         (metrics := self._folder / "metrics").mkdir()
         environ = {**os.environ, **self._manifests.environment("gateway")}
         environ["PROMETHEUS_MULTIPROC_DIR"] = str(metrics)

@@ -4,6 +4,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from cluster import Cluster
+from machine import need, need_root
 from manifests import NAMES, OVERLAYS, Manifests, rendered
 from scripts import FakeMachine
 
@@ -40,6 +42,14 @@ def manifests(request: pytest.FixtureRequest) -> Manifests:
 @pytest.fixture(params=NAMES)
 def name(request: pytest.FixtureRequest) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Cluster]:
+    need_root()
+    need("ip", "dnsmasq")
+    with Cluster(tmp_path) as cluster:
+        yield cluster
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -1,25 +1,13 @@
 """Requests while model pods come and go, with the settings of the Deployments."""
 
 import signal
-from collections.abc import Iterator
-from pathlib import Path
 
-import pytest
 from cluster import Cluster, Pod
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.service import Load
 from gateway_testing.waiting import wait_for
-from machine import need, need_root
 
 DEADLINE = 300  # seconds
-
-
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Cluster]:
-    need_root()
-    need("ip", "dnsmasq")
-    with Cluster(tmp_path) as cluster:
-        yield cluster
 
 
 def wait_for_answers(load: Load, count: int) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import yaml
+from cluster import Cluster
 from machine import ROOT, need, output
 
 from gateway.metrics import Metrics
@@ -14,17 +15,22 @@ from gateway.metrics import Metrics
 FOLDER = ROOT / "monitoring"
 ALERTS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
 PREDICT = 'gateway_stage_seconds_bucket{{stage="predict",outcome="{outcome}",le="{le}"}}'
+ANSWERED = 'gateway_requests_total{{endpoint="{endpoint}",status="{status}"}}'
 GOOD = {
     'up{job="gateway"}': "1+0x30",
-    'gateway_requests_total{status="200"}': "0+600x30",
+    ANSWERED.format(endpoint="predict", status=200): "0+600x30",
+    ANSWERED.format(endpoint="none", status=429): "0+6x30",  # a refusal now and then
+    ANSWERED.format(endpoint="healthz", status=200): "0+6000x30",
+    ANSWERED.format(endpoint="readyz", status=503): "0+6000x30",
     **{PREDICT.format(outcome="ok", le=le): "0+600x30" for le in ("0.1", "20", "+Inf")},
 }
 # For each alert, the series that differ from GOOD, a value a minute.
 CASES: dict[str, dict[str, str]] = {
     "none": {},
     "ServiceUnreachable": {'up{job="gateway"}': "0+0x30"},
-    "GatewayErrors": {'gateway_requests_total{status="502"}': "0+60x30"},
-    "GatewayFull": {'gateway_requests_total{status="429"}': "0+60x30"},
+    "GatewayMissing": {'up{job="gateway"}': "1+0x5"},
+    "GatewayErrors": {ANSWERED.format(endpoint="predict", status=502): "0+60x30"},
+    "GatewayFull": {ANSWERED.format(endpoint="none", status=429): "0+60x30"},
     "ModelUnavailable": {'gateway_refusals_total{reason="model-unavailable"}': "0+60x30"},
     "GatewaySlow": {  # a hung model: predictions fail at their deadline
         PREDICT.format(outcome="error", le=le): f"0+{count}x30"
@@ -69,7 +75,12 @@ def test_each_alert_fires_in_its_case_only(firing: str, tmp_path: Path) -> None:
 
 
 def expected(alert: dict[str, Any], fires: bool) -> dict[str, Any]:
-    own = {"ServiceUnreachable": {"job": "gateway"}, "GatewaySlow": {"stage": "predict"}}
+    gateway = {"job": "gateway"}
+    own = {
+        "ServiceUnreachable": gateway,
+        "GatewayMissing": gateway,
+        "GatewaySlow": {"stage": "predict"},
+    }
     annotations = dict(alert["annotations"])
     annotations["summary"] = annotations["summary"].replace("{{ $labels.job }}", "gateway")
     labels = {**own.get(alert["alert"], {}), **alert["labels"]}
@@ -103,6 +114,19 @@ def test_each_model_server_is_scraped_at_its_path_if_it_is_there() -> None:
     assert "TFS_REST_API_PORT=8501" in (ROOT / "model/Dockerfile").read_text()
     assert models["model"]["metrics_path"] in (ROOT / "model/monitoring.conf").read_text()
     assert {"--rest_port=8501", "--metrics_enable"} <= set(services["model-openvino"]["command"])
+
+
+@pytest.mark.parametrize("started", ["model", "model-embedded", "model-openvino"])
+def test_only_the_started_model_server_is_a_target(cluster: Cluster, started: str) -> None:
+    """So that ServiceUnreachable is quiet with each profile."""
+    need("promtool")
+    pod = cluster.pod(11)
+    cluster.resolve_to(pod, name=started)
+    for job in ("model", "model-openvino"):
+        command = f"promtool check service-discovery --timeout=500ms {FOLDER}/prometheus.yaml {job}"
+        found = json.loads(output("ip", "netns", "exec", pod.name, *command.split()))
+        addresses = [target["labels"]["__address__"] for target in found]
+        assert addresses == ([f"{pod.address}:8501"] if job == started else [])
 
 
 def test_alerts_are_sent_to_the_alertmanager() -> None:
