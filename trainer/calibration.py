@@ -1,7 +1,7 @@
-"""How logits and similarities become probabilities and `in_domain`."""
+"""How logits become probabilities and `in_domain`."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,8 @@ from scipy.special import log_softmax, logit
 
 from gateway.signatures import IN_DOMAIN_BOUNDARY
 
-KEPT_SHARE = 0.97  # of held-out images whose in_domain is at the boundary or above
-LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.5, 20.0
+KEPT_SHARE = 0.95  # of the views of held-out images whose in_domain reaches the boundary
+LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE = 0.25, 20.0
 FEW = 200  # images; fewer give an interval too wide to rely on
 FOLDS, RESAMPLES = 5, 200
 INTERVAL = (0.025, 0.975)
@@ -22,20 +22,21 @@ class Calibration:
     """The constants that make probabilities and `in_domain` match the held-out images.
 
     Probabilities are softmax(logits / temperature) (Guo et al. 2017). in_domain is
-    sigmoid(e + s - threshold): e is the energy logsumexp(logits) (Liu et al. 2020), s the
-    cosine similarity to the tenth nearest training image (Sun et al. 2022), each minus its
-    mean and divided by its standard deviation on held-out images.
+    sigmoid((highest logit - lowest) / spread), with the boundary where the highest logit is
+    `lowest` (maximum logit: Hendrycks et al. 2022).
     """
 
     temperature: float
-    energy: tuple[float, float]
-    similarity: tuple[float, float]
-    threshold: float
+    lowest: float
+    spread: float
 
-    def evidence(self, energy: Any, similarity: Any) -> Any:
-        """e + s; numbers, arrays or tensors."""
-        (e_mean, e_deviation), (s_mean, s_deviation) = self.energy, self.similarity
-        return (energy - e_mean) / e_deviation + (similarity - s_mean) / s_deviation
+    def evidence(self, highest: Any) -> Any:
+        """The logarithm of the odds that are in_domain.
+
+        Args:
+            highest: the highest logit of each image; a number, an array or a tensor.
+        """
+        return (highest - self.lowest) / self.spread + float(logit(IN_DOMAIN_BOUNDARY))
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class Reliability:
     Attributes:
         images: how many it was fitted on.
         temperature: its 95 % interval, by bootstrap.
-        threshold: the same.
+        lowest: the same.
         rejected: the share of images that are rejected with a boundary fitted on others, by
             cross-validation.
         loss: the negative log-likelihood with a temperature fitted on others.
@@ -53,7 +54,7 @@ class Reliability:
 
     images: int
     temperature: tuple[float, float]
-    threshold: tuple[float, float]
+    lowest: tuple[float, float]
     rejected: float
     loss: float
 
@@ -68,21 +69,19 @@ class Reliability:
         )
 
 
-def calibrate(logits: np.ndarray, similarity: np.ndarray, classes: np.ndarray) -> Calibration:
-    """Fit temperature and in_domain.
+def calibrate(logits: np.ndarray, classes: np.ndarray) -> Calibration:
+    """Fit the temperature on the images, and in_domain on all views of them.
 
     Args:
-        logits: float32 [N, labels] of held-out images.
-        similarity: float32 [N].
+        logits: float32 [V, N, labels] of V views of N held-out images. The first view is the
+            image itself, the others are degraded copies: images of other collections are
+            often smaller, more compressed or distorted.
         classes: int [N], the correct ones.
     """
-    energy = np.logaddexp.reduce(logits, axis=1)
-    scales = [
-        (float(score.mean()), max(float(score.std()), 1e-3)) for score in (energy, similarity)
-    ]
-    scaled = Calibration(fit_temperature(logits, classes), scales[0], scales[1], threshold=0.0)
-    lowest = np.quantile(scaled.evidence(energy, similarity), 1 - KEPT_SHARE)
-    return replace(scaled, threshold=float(lowest - logit(IN_DOMAIN_BOUNDARY)))
+    highest = logits.max(2)
+    lowest = np.quantile(highest, 1 - KEPT_SHARE)
+    spread = max(float(highest.std()), 1e-3)
+    return Calibration(fit_temperature(logits[0], classes), float(lowest), spread)
 
 
 def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
@@ -103,33 +102,29 @@ def fit_temperature(logits: np.ndarray, classes: np.ndarray) -> float:
     return float(np.exp(minimize_scalar(loss, bounds=bounds, method="bounded").x))
 
 
-def reliability(
-    logits: np.ndarray, similarity: np.ndarray, classes: np.ndarray, seed: int = 0
-) -> Reliability:
+def reliability(logits: np.ndarray, classes: np.ndarray, seed: int = 0) -> Reliability:
     """Fit again on resampled images, and on folds to measure the others with.
 
     Args:
-        logits, similarity, classes: as of `calibrate`; at least two images.
+        logits, classes: as of `calibrate`; at least two images.
         seed: of the resampling.
     """
     rng, count = np.random.default_rng(seed), len(classes)
 
     def fit(chosen: np.ndarray) -> Calibration:
-        return calibrate(logits[chosen], similarity[chosen], classes[chosen])
+        return calibrate(logits[:, chosen], classes[chosen])
 
     fits = [fit(rng.integers(0, count, count)) for _ in range(RESAMPLES)]
     rejected, losses = np.zeros(count, bool), np.zeros(count)
     for fold in np.array_split(rng.permutation(count), min(FOLDS, count)):
-        fitted = fit(np.setdiff1d(np.arange(count), fold))
-        energy = np.logaddexp.reduce(logits[fold], axis=1)
-        lowest = fitted.threshold + logit(IN_DOMAIN_BOUNDARY)
-        rejected[fold] = fitted.evidence(energy, similarity[fold]) < lowest
-        scores = log_softmax(logits[fold] / fitted.temperature, axis=1)
+        fitted, held_out = fit(np.setdiff1d(np.arange(count), fold)), logits[0, fold]
+        rejected[fold] = held_out.max(1) < fitted.lowest
+        scores = log_softmax(held_out / fitted.temperature, axis=1)
         losses[fold] = -scores[np.arange(len(fold)), classes[fold]]
     return Reliability(
         count,
         _interval(fits, lambda one: one.temperature),
-        _interval(fits, lambda one: one.threshold),
+        _interval(fits, lambda one: one.lowest),
         float(rejected.mean()),
         float(losses.mean()),
     )

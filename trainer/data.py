@@ -6,7 +6,7 @@ FOLDER/train.csv, FOLDER/train/<image_ID>    or    FOLDER/<label>/<image>
 import csv
 import hashlib
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -133,12 +133,22 @@ def write_manifest(file: Path, images: Sequence[LabelledImage], folder: Path) ->
 
 
 def load_batches(
-    images: Sequence[LabelledImage], size: int, batch_size: int
+    images: Sequence[LabelledImage],
+    size: int,
+    batch_size: int,
+    change: Callable[[bytes], bytes] = lambda file: file,
 ) -> Iterator[np.ndarray]:
-    """Yield the pixels as the gateway prepares them: uint8 [<= batch_size, size, size, 3]."""
+    """Yield the pixels as the gateway prepares them: uint8 [<= batch_size, size, size, 3].
+
+    Args:
+        images: their files are read.
+        size: height and width, in pixels.
+        batch_size: images in a batch; the last one may be smaller.
+        change: is applied to each file before it is decoded.
+    """
 
     def prepare(image: LabelledImage) -> np.ndarray:
-        return preprocess(image.path.read_bytes(), (size, size))
+        return preprocess(change(image.path.read_bytes()), (size, size))
 
     with ThreadPoolExecutor() as pool:
         for start in range(0, len(images), batch_size):

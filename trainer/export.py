@@ -10,6 +10,7 @@ error when the SavedModel and the Keras model disagree.
 import argparse
 import shutil
 import sys
+from functools import partial
 from pathlib import Path
 
 import environment  # noqa: F401
@@ -19,12 +20,13 @@ import run_folder
 import tensorflow as tf
 from calibration import calibrate, reliability
 from data import DataError, LabelledImage, classes_of, held_out, load_batches, read_images
+from disturbances import DISTURBANCES, disturb
 from extra_assets import write_provenance, write_warm_up
 from features import BATCH_SIZE
 from half_precision import cast_to_float16
 from network import SIZE, on_pixels
 from scipy.special import softmax
-from servable import Servable, freeze, neighbour_rank
+from servable import Servable, freeze
 
 MODEL_NAME = "sport-classification-model"
 ROOT = Path(__file__).resolve().parents[1]
@@ -62,10 +64,8 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
     run = run_folder.load(folder)
     images = held_out(read_images(data, folder / run_folder.MANIFEST))
 
-    logits, similarity = predict(run, images)
-    classes = classes_of(images, run.labels)
-    calibration = calibrate(logits, similarity, classes)
-    reliable = reliability(logits, similarity, classes)
+    logits, classes = predict(run, images), classes_of(images, run.labels)
+    calibration, reliable = calibrate(logits, classes), reliability(logits, classes)
     print(calibration, reliable, sep="\n")
     if reliable.warning:
         print(f"warning: {reliable.warning}", file=sys.stderr)
@@ -78,28 +78,31 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
         raise ExportError(str(error)) from error
     write_warm_up(unfinished, MODEL_NAME)
     write_provenance(unfinished, folder, calibration, reliable)
-    expected = softmax(logits[:COMPARED] / calibration.temperature, axis=1)
+    expected = softmax(logits[0, :COMPARED] / calibration.temperature, axis=1)
     compare(unfinished, images[:COMPARED], expected)
     unfinished.rename(target)
     return target
 
 
-def predict(run: run_folder.Run, images: list[LabelledImage]) -> tuple[np.ndarray, np.ndarray]:
-    """The Keras model's outputs for images that are prepared as the gateway does.
+def predict(run: run_folder.Run, images: list[LabelledImage]) -> np.ndarray:
+    """The Keras model's logits for images that are prepared as the gateway does.
 
     Returns:
-        logits float32 [N, labels], and the cosine similarity of each image to its
-        NEIGHBOURth nearest training image, float32 [N].
+        float32 [V, N, labels]: first of the images, then of each of the DISTURBANCES.
     """
     towers = {name: on_pixels(name, network) for name, network in run.towers.items()}
-    neighbours, rank = run.neighbours.T.astype(np.float32), neighbour_rank(run)
-    logits, similarities = [], []
-    for pixels in load_batches(images, SIZE, BATCH_SIZE):
-        features = [tower.predict_on_batch(pixels) for tower in towers.values()]
-        logits.append(np.concatenate(features, axis=1) @ run.kernel + run.bias)
-        unit = features[0] / (np.linalg.norm(features[0], axis=1, keepdims=True) + 1e-12)
-        similarities.append(np.sort(unit @ neighbours)[:, -rank])
-    return np.concatenate(logits)[:, : len(run.labels)], np.concatenate(similarities)
+    views = [load_batches(images, SIZE, BATCH_SIZE)]
+    views += [
+        load_batches(images, SIZE, BATCH_SIZE, partial(disturb, name)) for name in DISTURBANCES
+    ]
+    logits = []
+    for batches in views:
+        features = [
+            np.concatenate([tower.predict_on_batch(pixels) for tower in towers.values()], axis=1)
+            for pixels in batches
+        ]
+        logits.append(np.concatenate(features) @ run.kernel + run.bias)
+    return np.stack(logits)[:, :, : len(run.labels)]
 
 
 def compare(folder: Path, images: list[LabelledImage], expected: np.ndarray) -> None:

@@ -136,7 +136,7 @@ def quantize(model: openvino.Model, images: Sequence[LabelledImage]) -> openvino
 
 
 def head_of(model: openvino.Model) -> list[str]:
-    """The operations from the pooling on: 8 bits are too few for logits and vector lengths."""
+    """The operations from the pooling on: 8 bits are too few for logits."""
     names: set[str] = set()
     for operation in model.get_ordered_ops():
         inputs = {value.get_node().get_friendly_name() for value in operation.input_values()}

@@ -22,8 +22,6 @@ class Run:
         towers: backbones by name.
         kernel: float32 [F, labels + outlier labels], on the towers' concatenated features.
         bias: float32 [labels + outlier labels].
-        neighbours: float16 [M, F'], the first tower's features of the training images,
-            each of length 1; an image far from all of them probably shows something else.
     """
 
     labels: list[str]
@@ -31,7 +29,6 @@ class Run:
     towers: dict[str, keras.Model]
     kernel: np.ndarray
     bias: np.ndarray
-    neighbours: np.ndarray
 
 
 def weights_file(folder: Path, tower: str) -> Path:
@@ -40,7 +37,7 @@ def weights_file(folder: Path, tower: str) -> Path:
 
 def save(folder: Path, run: Run, report: dict[str, Any]) -> None:
     """Write everything except the towers' weights; the report becomes part of run.json."""
-    np.savez(folder / "head.npz", kernel=run.kernel, bias=run.bias, neighbours=run.neighbours)
+    np.savez(folder / "head.npz", kernel=run.kernel, bias=run.bias)
     record = {
         "labels": run.labels,
         "outlier_labels": run.outlier_labels,
@@ -59,4 +56,5 @@ def load(folder: Path) -> Run:
     record = json.loads((folder / "run.json").read_text())
     head = np.load(folder / "head.npz")
     towers = {name: backbone(name, str(weights_file(folder, name))) for name in record["towers"]}
-    return Run(record["labels"], record["outlier_labels"], towers, **head)
+    labels, outlier_labels = record["labels"], record["outlier_labels"]
+    return Run(labels, outlier_labels, towers, head["kernel"], head["bias"])

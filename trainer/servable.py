@@ -3,14 +3,11 @@
 from typing import Any
 
 import keras
-import numpy as np
 import run_folder
 import tensorflow as tf
 from calibration import Calibration
 from network import SIZE, TOWERS
 from tensorflow.python.framework.convert_to_constants import convert_variables_to_constants_v2
-
-NEIGHBOUR = 10
 
 
 class Servable(tf.Module):  # type: ignore[misc] # TensorFlow has no types
@@ -29,35 +26,28 @@ class Servable(tf.Module):  # type: ignore[misc] # TensorFlow has no types
         tf.saved_model.save(self, folder, signatures=signatures)
 
     def _serving_default(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        activations, similarity = self._network_outputs(images)
-        logits = tf.reduce_mean(activations, [1, 2])
-        return {**self._scores(logits, similarity), "labels": self._repeat_labels(images)}
+        logits = tf.reduce_mean(self._activations(images), [1, 2])
+        return {**self._scores(logits), "labels": self._repeat_labels(images)}
 
     def _explain(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
-        activations, similarity = self._network_outputs(images)
+        activations = self._activations(images)
         logits = tf.reduce_mean(activations, [1, 2])
         top = tf.one_hot(tf.argmax(logits, 1), len(self._labels))
         heat = tf.nn.relu(tf.einsum("nhwc,nc->nhw", activations, top))
         highest = tf.reduce_max(heat, [1, 2], keepdims=True)
         heatmaps = tf.math.divide_no_nan(heat, highest)
-        scores = self._scores(logits, similarity)
-        return {**scores, "labels": self._repeat_labels(images), "heatmaps": heatmaps}
+        labels = self._repeat_labels(images)
+        return {**self._scores(logits), "labels": labels, "heatmaps": heatmaps}
 
-    def _network_outputs(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        """Class activation maps [N, 8, 8, labels], whose means are logits (Zhou et al. 2016),
-        and similarities [N]."""
-        activations, similarity = self._network(images)
-        return (
-            tf.ensure_shape(activations, [None, 8, 8, len(self._labels)]),
-            tf.ensure_shape(similarity, [None]),
-        )
+    def _activations(self, images: tf.Tensor) -> tf.Tensor:
+        """Class activation maps [N, 8, 8, labels], whose means are logits (Zhou et al. 2016)."""
+        (activations,) = self._network(images)
+        return tf.ensure_shape(activations, [None, 8, 8, len(self._labels)])
 
-    def _scores(self, logits: tf.Tensor, similarity: tf.Tensor) -> dict[str, tf.Tensor]:
-        calibration = self._calibration
-        evidence = calibration.evidence(tf.reduce_logsumexp(logits, 1), similarity)
+    def _scores(self, logits: tf.Tensor) -> dict[str, tf.Tensor]:
         return {
-            "probabilities": tf.nn.softmax(logits / calibration.temperature),
-            "in_domain": tf.sigmoid(evidence - calibration.threshold),
+            "probabilities": tf.nn.softmax(logits / self._calibration.temperature),
+            "in_domain": tf.sigmoid(self._calibration.evidence(tf.reduce_max(logits, 1))),
         }
 
     def _repeat_labels(self, images: tf.Tensor) -> tf.Tensor:
@@ -68,34 +58,23 @@ class Servable(tf.Module):  # type: ignore[misc] # TensorFlow has no types
 def freeze(run: run_folder.Run) -> Any:
     """The towers with their head as one function without variables.
 
-    uint8 [N, 299, 299, 3] in; class activation maps float32 [N, 8, 8, labels] and
-    similarities float32 [N] out. Both signatures call it, so the file holds each weight once.
+    uint8 [N, 299, 299, 3] in; class activation maps float32 [N, 8, 8, labels] out. Both
+    signatures call it, so the file holds each weight once.
     """
     kernel = tf.Variable(run.kernel[:, : len(run.labels)])
     bias = tf.Variable(run.bias[: len(run.labels)])
-    neighbours = run.neighbours.T.astype(np.float32)
-    count = neighbours.nbytes // 2**23 + 1  # TensorFlow folds casts of weights up to 10 MiB
-    blocks = [tf.Variable(block) for block in np.array_split(neighbours, count, axis=1)]
     maps = {  # the input of each tower's pooling layer
         name: keras.Model(tower.input, tower.layers[-1].input) for name, tower in run.towers.items()
     }
 
     @tf.function(input_signature=[tf.TensorSpec([None, SIZE, SIZE, 3], tf.uint8, "images")])  # type: ignore[untyped-decorator]
-    def network(images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    def network(images: tf.Tensor) -> tf.Tensor:
         scaled = tf.cast(images, tf.float32) / 127.5 - 1.0
         features = []
         for name, tower in maps.items():
             side = TOWERS[name].size
             resized = scaled if side == SIZE else tf.image.resize(scaled, [side, side])
             features.append(tower(resized, training=False))
-        activations = tf.einsum("nhwf,fc->nhwc", tf.concat(features, 3), kernel) + bias
-        unit = tf.math.l2_normalize(tf.reduce_mean(features[0], [1, 2]), axis=1)
-        similarities = tf.concat([tf.matmul(unit, block) for block in blocks], axis=1)
-        return activations, tf.math.top_k(similarities, neighbour_rank(run)).values[:, -1]
+        return tf.einsum("nhwf,fc->nhwc", tf.concat(features, 3), kernel) + bias
 
     return convert_variables_to_constants_v2(network.get_concrete_function())
-
-
-def neighbour_rank(run: run_folder.Run) -> int:
-    """Which nearest training image the similarity is measured to."""
-    return min(NEIGHBOUR, len(run.neighbours))

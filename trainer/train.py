@@ -131,10 +131,9 @@ def train(flags: argparse.Namespace) -> None:
     logits = (joined[validation, 0] @ kernel + bias)[:, : len(labels)]
     accuracy = (logits.argmax(1) == classes[validation]).mean()
     print(f"validation accuracy: {accuracy:.4f} of {len(logits)} images")
-    neighbours = unit(features[0][~validation, 0])
     run_folder.save(
         flags.run_folder,
-        run_folder.Run(labels, outlier_labels, towers, kernel, bias, neighbours),
+        run_folder.Run(labels, outlier_labels, towers, kernel, bias),
         {
             "base_weights": {n: Path(w).name for n, w in towers_of(flags.base_weights)},
             "head_c": flags.head_c,
@@ -169,13 +168,6 @@ def extract_features(
             file = file.with_suffix(".outliers.npz")
             outlier_features.append(extract(name, network, outliers, file, mirrored=False))
     return towers, features, outlier_features
-
-
-def unit(features: np.ndarray) -> np.ndarray:
-    """The features scaled to length 1, as float16."""
-    lengths = np.linalg.norm(features, axis=1, keepdims=True) + 1e-12
-    scaled: np.ndarray = (features / lengths).astype(np.float16)
-    return scaled
 
 
 def towers_of(base_weights: Sequence[str]) -> list[tuple[str, str]]:

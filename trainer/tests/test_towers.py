@@ -50,9 +50,8 @@ def trained(
         save_base_weights(tower, network, run_folder.weights_file(run, tower))
     rng = np.random.default_rng(3)
     kernel = rng.normal(0, 0.01, (sum(FEATURES.values()), len(LABELS))).astype(np.float32)
-    neighbours = rng.normal(0, 2048**-0.5, (18, FEATURES["inception_v3"])).astype(np.float16)
     bias = np.zeros(len(LABELS), np.float32)
-    run_folder.save(run, Run(LABELS, [], folded, kernel, bias, neighbours), {})
+    run_folder.save(run, Run(LABELS, [], folded, kernel, bias), {})
     images = read_images(folder)
     write_manifest(run / run_folder.MANIFEST, split(images, np.eye(len(images)), seed=1), folder)
     return run
