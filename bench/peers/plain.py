@@ -39,14 +39,16 @@ def main() -> None:
     temperature = provenance["calibration"]["temperature"]
     images = keras.Input((SIZE, SIZE, 3), name="images")
     features = []
-    for name, tower in TOWERS.items():
+    for name in provenance["run"]["towers"]:
+        tower = TOWERS[name]
         network = tower.layers()
         network.load_weights(ROOT / f"model/{name}_sports.weights.h5")
         resize = keras.layers.Resizing(tower.size, tower.size)
         features.append(network(images if tower.size == SIZE else resize(images)))
     kernel, bias = head()
     dense = keras.layers.Dense(bias.size, "softmax", name="head")
-    model = keras.Model(images, dense(keras.layers.Concatenate()(features)))
+    joined = features[0] if len(features) == 1 else keras.layers.Concatenate()(features)
+    model = keras.Model(images, dense(joined))
     dense.set_weights([kernel / temperature, bias / temperature])
     check(model)
     folder = Path(sys.argv[1])
