@@ -171,11 +171,13 @@ class ModelServer:
             command, cwd=run_local.ROOT / "model/server", stdout=self._log, stderr=self._log
         )
         model = ModelClient(Settings(tf_serving_host=self.host))
-        while True:
+        while self.process.poll() is None:
             with contextlib.suppress(GatewayError):
                 model.check_available(time.monotonic() + 1)
                 break
             time.sleep(0.1)
+        else:
+            raise RuntimeError(f"the model server has stopped: see {self._log.name}")
         model.close()
 
     def kill(self) -> None:
