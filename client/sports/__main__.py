@@ -1,121 +1,87 @@
-"""The command `sports`: say which sport images show.
+"""The command `sports`: say which sport images show."""
 
-    sports predict FILE|URL|FOLDER ... [--json | --csv] [--output FILE] [--explain OUT.png]
-                                       [--host HOST:PORT]
-
-Results go to standard output, or to --output; a command that is repeated with the same --output
-goes on where it stopped. The exit code is 0 when every image was classified, 1 when at least one
-was not, 2 for a wrong command line, 3 when the service is unreachable or stays busy.
-"""
-
-import argparse
 import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from pathlib import Path
-from typing import TextIO
 
-from tqdm import tqdm
+from sports.arguments import Options, parse_arguments
+from sports.classify import classify, report
+from sports.client import Client, ServiceUnavailable, is_url
+from sports.results import ResultWriter, resume
+from sports.sources import expand_folders, read_list, watch_folder
 
-from sports.client import Client, ServiceError, ServiceUnavailable, is_url
-from sports.heatmap import overlay_heatmap
-from sports.results import Result, ResultWriter, read_sources
-
-SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
 ALL_CLASSIFIED, SOME_FAILED, WRONG_USE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
 
 
 def main(arguments: list[str] | None = None) -> None:
-    options = _parse_arguments(arguments)
+    options = parse_arguments(arguments)
     try:
-        sys.exit(predict(options))
+        sys.exit({"predict": predict, "watch": watch}[options.command](options))
     except ServiceUnavailable as error:
-        print(f"sports: {error}", file=sys.stderr)
+        report(str(error))
         sys.exit(UNAVAILABLE)
     except KeyboardInterrupt:
-        print("sports: interrupted", file=sys.stderr)
+        report("interrupted")
         sys.exit(INTERRUPTED)
     except BrokenPipeError:  # the reader of our output has closed it, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except (OSError, ValueError) as error:
+        report(str(error))
+        sys.exit(WRONG_USE)
 
 
-def predict(options: argparse.Namespace) -> int:
+def predict(options: Options) -> int:
     """Classify every image and return the exit code.
 
     Raises:
-        ServiceUnavailable: the service is unreachable, or stays busy.
+        ServiceUnavailable: the service is unreachable, stays busy or does not accept the key.
+        ValueError: there is nothing to classify, or something cannot be done with these sources.
+        OSError: a list or the output cannot be read or written.
+    """
+    sources = expand_folders(_sources(options))
+    if not sources:
+        raise ValueError("nothing to classify: name a file, a URL or a folder")
+    if options.explain and (len(sources) != 1 or is_url(sources[0])):
+        raise ValueError("--explain takes one file")
+    done = resume(options.output, options.style, set(sources)) if options.output else set()
+    remaining = [source for source in sources if source not in done]
+    if not remaining:
+        report(f"{options.output} already has all {len(sources)} images")
+        return ALL_CLASSIFIED
+    with _open_writer(options) as writer:
+        failed = classify(Client(options.host, options.key), remaining, writer, options)
+    return SOME_FAILED if failed else ALL_CLASSIFIED
+
+
+def watch(options: Options) -> None:
+    """Classify the images in a folder, and those that it gets, until it is interrupted.
+
+    Raises:
+        ServiceUnavailable, ValueError, OSError: as `predict`.
     """
     client = Client(options.host, options.key)
-    sources = list(_expand_folders(options.sources))
-    if options.explain and (len(sources) != 1 or is_url(sources[0])):
-        options.parser.error("--explain takes one file")
-    done = set(read_sources(options.output, options.style)) if options.output else set()
-    remaining = [source for source in sources if source not in done]
-    failures = 0
-    with _open_output(options.output) as file:
-        writer = ResultWriter(file, options.style, header=not done)
-        no_bar = len(remaining) < 2 or not sys.stderr.isatty()
-        for source in tqdm(remaining, disable=no_bar, unit="image"):
-            result = _classify(client, source, options.explain)
-            failures += "error" in result
-            writer.write(result)
-    return SOME_FAILED if failures else ALL_CLASSIFIED
+    done = resume(options.output, options.style) if options.output else set()
+    with _open_writer(options) as writer:
+        for sources in watch_folder(options.folder, done):
+            classify(client, sources, writer, options)
 
 
-def _classify(client: Client, source: str, explain: Path | None) -> Result:
-    """The prediction for an image, or the error in its place."""
-    try:
-        result = client.predict(source, explain is not None)
-        if explain is not None:
-            overlay_heatmap(Path(source), result.pop("heatmap"), explain)
-    except (ServiceError, OSError, ValueError) as error:
-        return {"source": source, "error": str(error)}
-    return result
-
-
-def _expand_folders(sources: list[str]) -> Iterator[str]:
-    """The sources, each folder replaced by the image files in it and below it."""
-    for source in dict.fromkeys(sources):
-        if is_url(source) or not Path(source).is_dir():
-            yield source
-        else:
-            files = sorted(Path(source).rglob("*"))
-            yield from (str(file) for file in files if file.suffix.lower() in SUFFIXES)
+def _sources(options: Options) -> Iterator[str]:
+    for source in options.sources:
+        yield from read_list(sys.stdin) if source == "-" else [source]
+    if options.list:
+        with options.list.open() as file:
+            yield from read_list(file)
 
 
 @contextlib.contextmanager
-def _open_output(path: Path | None) -> Iterator[TextIO]:
-    if path is None:
-        yield sys.stdout
+def _open_writer(options: Options) -> Iterator[ResultWriter]:
+    if options.output is None:
+        yield ResultWriter(sys.stdout, options.style)
         return
-    with path.open("a", newline="") as file:
-        yield file
-
-
-def _parse_arguments(arguments: list[str] | None) -> argparse.Namespace:
-    raw = argparse.RawDescriptionHelpFormatter
-    parser = argparse.ArgumentParser("sports", description=__doc__, formatter_class=raw)
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    command = commands.add_parser("predict", help="say which sport images show")
-    command.add_argument("sources", nargs="+", metavar="FILE|URL|FOLDER")
-    style = command.add_mutually_exclusive_group()
-    style.add_argument("--json", dest="style", action="store_const", const="json")
-    style.add_argument("--csv", dest="style", action="store_const", const="csv")
-    command.add_argument(
-        "--output", type=Path, metavar="FILE", help="append JSON lines or CSV to this file"
-    )
-    command.add_argument(
-        "--explain", type=Path, metavar="OUT.png", help="draw where the model looked"
-    )
-    host = os.environ.get("SPORTS_HOST", "localhost:9696")
-    command.add_argument("--host", default=host, help="HOST:PORT or URL (SPORTS_HOST)")
-    key = os.environ.get("SPORTS_API_KEY", "")
-    command.add_argument("--key", default=key, help="an API key (SPORTS_API_KEY)")
-    options = parser.parse_args(arguments)
-    options.parser = command
-    options.style = options.style or ("json" if options.output else "text")
-    return options
+    with options.output.open("a", encoding="utf-8", newline="") as file:
+        yield ResultWriter(file, options.style, header=file.tell() == 0)
 
 
 if __name__ == "__main__":

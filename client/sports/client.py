@@ -1,81 +1,109 @@
 """A client of the service's HTTP API."""
 
-import time
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
 
-ATTEMPTS = 5
-MAX_WAIT = 30.0  # seconds
-BUSY_STATUSES = (429, 503)
+BUSY, UNAUTHORIZED = (429, 503), 401  # statuses
+MAX_WAIT = 30  # seconds that a busy service can make a client wait between two attempts
+MAX_CONNECTIONS = 32
+RETRIES = Retry(
+    connect=0,
+    read=2,
+    status=4,
+    status_forcelist=BUSY,
+    allowed_methods=None,  # POST too: asking twice does no harm
+    backoff_factor=1,
+    retry_after_max=MAX_WAIT,
+    raise_on_status=False,
+)
+
+
+class Prediction(TypedDict):
+    """What the service says of an image."""
+
+    source: str  # the URL or path
+    label: str
+    probability: float  # of the label, from 0 to 1
+    known: bool | None  # False: probably none of the labels; None: the model cannot tell
+    in_domain: float | None  # from 0 to 1; `known` is True from 0.5 on
+    probabilities: dict[str, float]  # of all labels; they sum to 1
+    timings_ms: dict[str, float]
+    heatmap: NotRequired[list[list[float]]]  # rows of values from 0 to 1
 
 
 class ServiceError(Exception):
-    """The service answered with an error for this image; the text is the problem's detail."""
+    """The service cannot classify this image; the text is the problem's detail."""
 
 
 class ServiceUnavailable(Exception):
-    """The service is unreachable, or stays busy."""
+    """The service is unreachable, stays busy, or does not accept the API key."""
 
 
 class Client:
-    """Classifies images, and waits and tries again while the service is busy."""
+    """Classifies images, and waits and tries again while the service is busy.
 
-    def __init__(self, host: str, key: str = "", timeout: float = 60.0) -> None:
-        self._url = (host if "://" in host else f"http://{host}") + "/v1/predictions"
+    Several threads may use one client, for up to 32 requests at once.
+    """
+
+    def __init__(self, host: str = "localhost:9696", key: str = "", timeout: float = 60.0) -> None:
+        """Connect to nothing yet.
+
+        Args:
+            host: HOST:PORT, or a URL for HTTPS.
+            key: an API key, if the service requires one.
+            timeout: seconds to wait for an answer.
+        """
+        self._url = (host if "://" in host else f"http://{host}").rstrip("/") + "/v1/predictions"
         self._timeout = timeout
         self._session = requests.Session()
+        adapter = HTTPAdapter(pool_maxsize=MAX_CONNECTIONS, max_retries=RETRIES)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
         if key:
             self._session.headers["Authorization"] = f"Bearer {key}"
 
-    def predict(self, source: str, explain: bool = False) -> dict[str, Any]:
+    def predict(self, source: str | Path, explain: bool = False) -> Prediction:
         """Classify one image.
 
         Args:
             source: a URL, or a file's path.
             explain: ask for the heat map too.
 
-        Returns:
-            The prediction, as `POST /v1/predictions` returns it.
-
         Raises:
             ServiceError: the service cannot classify this image.
-            ServiceUnavailable: it is unreachable, or stays busy.
+            ServiceUnavailable: it is unreachable, stays busy, or does not accept the key.
             OSError: the file cannot be read.
         """
         params = {"explain": "true"} if explain else {}
-        if is_url(source):
-            body: dict[str, Any] = {"json": {"url": source}}
+        if is_url(str(source)):
+            response = self._post(params=params, json={"url": source})
         else:
             headers = {"Content-Type": "image/*"}
-            body = {"data": Path(source).read_bytes(), "headers": headers}
-        response = self._post(params=params, **body)
+            response = self._post(params=params, data=Path(source).read_bytes(), headers=headers)
         if not response.ok:
             raise ServiceError(_detail(response))
-        prediction: dict[str, Any] = response.json()["predictions"][0]
-        return {**prediction, "source": source}
+        try:
+            prediction: Prediction = response.json()["predictions"][0]
+        except (ValueError, KeyError, TypeError) as error:
+            raise ServiceUnavailable(f"{self._url} is not this service.") from error
+        return {**prediction, "source": str(source)}
 
     def _post(self, **arguments: Any) -> requests.Response:
-        for attempt in range(ATTEMPTS):
-            try:
-                response = self._session.post(self._url, timeout=self._timeout, **arguments)
-            except requests.RequestException as error:
-                raise ServiceUnavailable(f"{self._url} does not answer: {error}") from error
-            if response.status_code not in BUSY_STATUSES:
-                return response
-            time.sleep(min(MAX_WAIT, _retry_after(response, default=2.0**attempt)))
-        raise ServiceUnavailable(_detail(response))
+        try:
+            response = self._session.post(self._url, timeout=self._timeout, **arguments)
+        except requests.RequestException as error:
+            raise ServiceUnavailable(f"{self._url} does not answer: {error}") from error
+        if response.status_code in (*BUSY, UNAUTHORIZED):
+            raise ServiceUnavailable(_detail(response))
+        return response
 
 
 def is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
-
-
-def _retry_after(response: requests.Response, default: float) -> float:
-    """Seconds to wait; Retry-After may also be a date, which this service never sends."""
-    text = response.headers.get("Retry-After", "")
-    return float(text) if text.isdecimal() else default
 
 
 def _detail(response: requests.Response) -> str:

@@ -25,17 +25,23 @@ class StubService:
         self.body: bytes | None = None  # None: a prediction
         self.prediction: dict[str, Any] = {"label": "tennis", "probability": 1.0, "known": None}
         self.hold_after: int | None = None  # how many requests are answered before `release`
-        self.holding, self.release = threading.Event(), threading.Event()
+        self.held = threading.Semaphore(0)  # released for each request that is held
+        self.release = threading.Event()
+        self._lock = threading.Lock()
         stub = self
 
         class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
             def do_POST(self) -> None:
                 self.rfile.read(int(self.headers["Content-Length"]))
-                stub.requests += 1
-                if stub.hold_after is not None and stub.requests > stub.hold_after:
-                    stub.holding.set()
+                with stub._lock:
+                    stub.requests += 1
+                    hold = stub.hold_after is not None and stub.requests > stub.hold_after
+                    status, headers = stub.refusals.pop(0) if stub.refusals else (200, {})
+                if hold:
+                    stub.held.release()
                     stub.release.wait(60)
-                status, headers = stub.refusals.pop(0) if stub.refusals else (200, {})
                 answer = {"predictions": [stub.prediction], "detail": "Busy."}
                 body = json.dumps(answer).encode() if stub.body is None else stub.body
                 self.send_response(status)

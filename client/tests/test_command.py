@@ -6,8 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
+from conftest import KEY
 from PIL import Image
-from sports.__main__ import ALL_CLASSIFIED, SOME_FAILED
+from sports.__main__ import ALL_CLASSIFIED, SOME_FAILED, UNAVAILABLE
 from stub_service import run
 
 Capture = pytest.CaptureFixture[str]
@@ -50,14 +51,23 @@ def test_csv(image: Path, host: str, capsys: Capture) -> None:
 @pytest.mark.parametrize("source", ["missing.jpg", "http://127.0.0.1:1/"])
 def test_a_source_that_cannot_be_read(source: str, image: Path, capsys: Capture) -> None:
     assert run(source, image) == SOME_FAILED
-    first, second = capsys.readouterr().out.splitlines()
-    assert first.startswith(f"{source}: ")
-    assert second == f"{image}: {CRICKET}"
+    output = capsys.readouterr()
+    assert output.out == f"{image}: {CRICKET}\n"
+    assert output.err.startswith(f"sports: {source}: ")
 
 
-def test_a_wrong_key(image: Path, capsys: Capture) -> None:
-    assert run(image, "--key", "other") == SOME_FAILED
-    assert "API keys" in capsys.readouterr().out
+def test_a_wrong_key(image: Path, tmp_path: Path, capsys: Capture) -> None:
+    file = tmp_path / "key"
+    file.write_text("other\n")
+    assert run(image, "--key-file", file) == UNAVAILABLE
+    assert "API keys" in capsys.readouterr().err
+
+
+def test_a_key_from_a_file(image: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("SPORTS_API_KEY")
+    file = tmp_path / "key"
+    file.write_text(f"{KEY}\n")
+    assert run(image, "--key-file", file) == ALL_CLASSIFIED
 
 
 def test_explain_draws_the_heat_map_over_the_image(image: Path, tmp_path: Path) -> None:
@@ -71,4 +81,4 @@ def test_explain_draws_the_heat_map_over_the_image(image: Path, tmp_path: Path) 
 
 def test_explain_with_an_unknown_suffix(image: Path, tmp_path: Path, capsys: Capture) -> None:
     assert run(image, "--explain", tmp_path / "heat.nonsense") == SOME_FAILED
-    assert "nonsense" in capsys.readouterr().out
+    assert "nonsense" in capsys.readouterr().err

@@ -1,7 +1,7 @@
 """The command repeats the gateway's image formats, as it does not import the gateway."""
 
 from PIL import Image
-from sports.__main__ import SUFFIXES
+from sports.sources import SUFFIXES
 
 from gateway.images import FORMATS
 
