@@ -67,6 +67,7 @@ def register(app: Flask) -> None:
         metrics.requests.labels(endpoint, response.status_code).inc()
         metrics.request_seconds.labels(endpoint).observe(time.monotonic() - record.started)
         metrics.record_stages(record.all_stages())
+        metrics.record_predictions(filter(None, record.predictions()))
         if record.problem:
             metrics.refusals.labels(record.problem).inc()
         return response

@@ -63,9 +63,20 @@ def register(app: Flask) -> None:
         }
         if record.problem:
             fields |= {"reason": record.problem, "cause": record.cause}
-        if record.outcomes:
-            fields["images"] = len(record.outcomes)
+        if predictions := record.predictions():
+            fields |= {
+                "images": len(predictions),
+                "labels": [found.label if found else None for found in predictions],
+                "known": [found.known if found else None for found in predictions],
+                "version": next((found.version for found in predictions if found), None),
+            }
         for stage in sorted(record.all_stages(), key=lambda stage: stage.seconds):
             fields[f"{stage.name}_seconds"] = round(stage.seconds, 4)  # of several, the longest
-        requests.info("request", extra=fields)
+        requests.log(_level(response.status_code), "request", extra=fields)
         return response
+
+
+def _level(status: int) -> int:
+    if status < 400:
+        return logging.INFO
+    return logging.WARNING if status < 500 else logging.ERROR

@@ -8,9 +8,11 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, gene
 from prometheus_client.multiprocess import MultiProcessCollector
 
 from gateway.records import Stage
+from gateway.signatures import Prediction
 
 SHARED_FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # shared by the workers; prometheus-client's variable
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20)
+SHARES = (0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95, 0.99, 1)
 
 
 class Metrics:
@@ -40,6 +42,14 @@ class Metrics:
             "Feedback stored, by the label that the person and the model gave",
             ["given", "predicted"],
         )
+        self.predictions = counter(
+            "gateway_predictions_total",
+            "Images classified, by label and by whether they probably show it",
+            ["label", "known"],
+        )
+        shares = partial(histogram, buckets=SHARES)
+        self.in_domain = shares("gateway_in_domain", "in_domain of the images classified")
+        self.probability = shares("gateway_probability", "Probability of the images' labels")
         self.cache = counter("gateway_cache_total", "Images looked up in the cache", ["result"])
         self._model_info = gauge(
             "gateway_model_info",
@@ -60,6 +70,14 @@ class Metrics:
     def record_stages(self, stages: Iterable[Stage]) -> None:
         for stage in stages:
             self.stage_seconds.labels(stage.name, stage.outcome).observe(stage.seconds)
+
+    def record_predictions(self, predictions: Iterable[Prediction]) -> None:
+        for prediction in predictions:
+            label = prediction.label
+            self.predictions.labels(label, str(prediction.known).lower()).inc()
+            self.probability.observe(prediction.probabilities[label])
+            if prediction.in_domain is not None:
+                self.in_domain.observe(prediction.in_domain)
 
     def text(self) -> bytes:
         """All metrics in Prometheus' text format."""

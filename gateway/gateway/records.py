@@ -61,6 +61,10 @@ class RequestRecord:
     headers: dict[str, str] = field(default_factory=dict)  # of the answer: the rate limit's
     cause: str = ""  # what happened inside, for the log only
 
+    def predictions(self) -> list[Prediction | None]:
+        """For each image; None: it could not be classified."""
+        return [outcome.prediction for outcome in self.outcomes]
+
     def all_stages(self) -> list[Stage]:
         return [*(stage for outcome in self.outcomes for stage in outcome.stages), *self.stages]
 

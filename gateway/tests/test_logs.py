@@ -41,8 +41,11 @@ def test_each_request_is_one_line(
     assert (first["method"], first["path"], first["status"]) == ("POST", "/v1/predictions", 200)
     assert first["client"] == "127.0.0.1"
     assert 0 <= first["decode_seconds"] + first["predict_seconds"] <= first["seconds"] + 0.001
+    assert first["level"] == "info"
+    assert (first["labels"], first["known"], first["version"]) == (["cricket"], [True], 1)
     assert "reason" not in first
     assert (second["status"], second["reason"]) == (422, "source-refused")
+    assert (second["level"], second["labels"]) == ("warning", [None])
     assert "404" in second["cause"]
     assert "fetch_seconds" in second
     assert forged["path"] == "/a\nlevel=forged"
@@ -58,7 +61,8 @@ def test_a_defect_is_one_line_with_its_traceback(
 ) -> None:
     monkeypatch.setattr("gateway.decoders.Decoders.decode", lambda *_: 1 / 0)
     client.post("/predict", data=jpeg, content_type="image/jpeg")
-    [record] = [record for record in caplog.records if record.levelname == "ERROR"]
+    record, of_request = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert of_request.name == "gateway.requests"
     line = ProcessorFormatter(**FORMAT).format(record)
     assert len(line.splitlines()) == 1
     [exception] = json.loads(line)["exception"]

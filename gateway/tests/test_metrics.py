@@ -38,6 +38,20 @@ def test_an_answer_is_counted_with_its_stages(
     assert any(name.startswith("gateway_model_info{") for name in found)
 
 
+def test_what_the_model_says_is_counted(
+    client: FlaskClient, image_server: ImageServer, jpeg: bytes
+) -> None:
+    before = scrape(client)
+    assert before["gateway_in_domain_count"] == 0  # an alert compares it with later values
+    urls = [image_server.url("/image.jpg"), image_server.url("/missing.jpg")]
+    client.post("/v1/predictions", json={"urls": urls})
+    found = scrape(client)
+    assert found['gateway_predictions_total{known="true",label="cricket"}'] == 1
+    assert found['gateway_probability_bucket{le="0.8"}'] == 0
+    assert found['gateway_probability_bucket{le="0.9"}'] == 1
+    assert found["gateway_in_domain_count"] == 1
+
+
 def test_hits_and_misses_of_the_cache_are_counted(
     new_client: Callable[..., FlaskClient], client: FlaskClient, jpeg: bytes
 ) -> None:
