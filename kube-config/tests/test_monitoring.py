@@ -16,12 +16,15 @@ FOLDER = ROOT / "monitoring"
 ALERTS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
 PREDICT = 'gateway_stage_seconds_bucket{{stage="predict",outcome="{outcome}",le="{le}"}}'
 ANSWERED = 'gateway_requests_total{{endpoint="{endpoint}",status="{status}"}}'
+IN_DOMAIN = "gateway_in_domain_{}{{{}}}"
 GOOD = {
     'up{job="gateway"}': "1+0x30",
     ANSWERED.format(endpoint="predict", status=200): "0+600x30",
     ANSWERED.format(endpoint="none", status=429): "0+6x30",  # a refusal now and then
     ANSWERED.format(endpoint="healthz", status=200): "0+6000x30",
     ANSWERED.format(endpoint="readyz", status=503): "0+6000x30",
+    IN_DOMAIN.format("bucket", 'le="0.5"'): "0+30x30",
+    IN_DOMAIN.format("count", ""): "0+600x30",
     **{PREDICT.format(outcome="ok", le=le): "0+600x30" for le in ("0.1", "20", "+Inf")},
 }
 # For each alert, the series that differ from GOOD, a value a minute.
@@ -32,6 +35,10 @@ CASES: dict[str, dict[str, str]] = {
     "GatewayErrors": {ANSWERED.format(endpoint="predict", status=502): "0+60x30"},
     "GatewayFull": {ANSWERED.format(endpoint="none", status=429): "0+60x30"},
     "ModelUnavailable": {'gateway_refusals_total{reason="model-unavailable"}': "0+60x30"},
+    "UnknownImages": {  # 500 images, and then none
+        IN_DOMAIN.format("bucket", 'le="0.5"'): "0 167+0x29",
+        IN_DOMAIN.format("count", ""): "0 500+0x29",
+    },
     "GatewaySlow": {  # a hung model: predictions fail at their deadline
         PREDICT.format(outcome="error", le=le): f"0+{count}x30"
         for le, count in {"0.1": 0, "20": 60, "+Inf": 60}.items()
