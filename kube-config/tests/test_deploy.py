@@ -19,8 +19,8 @@ LOGIN = {  # both ends of a pipe, in either order
 def test_shellcheck() -> None:
     need("shellcheck")
     scripts = [LOCAL, EKS, "predict_test.sh", "model/serve.sh", ".ci/run"]
-    fake = "kube-config/tests/fake_tool.sh"
-    output("shellcheck", "--external-sources", *scripts, fake, cwd=ROOT)
+    others = ["kube-config/pin-images.sh", "kube-config/tests/fake_tool.sh"]
+    output("shellcheck", "--external-sources", *scripts, *others, cwd=ROOT)
 
 
 def test_local_creates_a_cluster_with_the_built_images(machine: FakeMachine) -> None:
