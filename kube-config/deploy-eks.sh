@@ -3,7 +3,9 @@
 #   --create   create the cluster of eks-config.yaml first if it does not exist (15 minutes, costs money)
 #   --canary   roll out one pod of the new model beside the old ones, then stop
 #   --dry-run  print the commands without running them
-# Variables for --create:
+# Variables:
+#   COMPONENTS           folders of components/ to deploy with it, such as "monitoring autoscaling"
+# and for --create:
 #   PUBLIC_ACCESS_CIDRS  who may reach the Kubernetes API, such as 203.0.113.0/24,198.51.100.7/32
 #   SECRETS_KEY_ARN      a KMS key of yours that encrypts secrets; without it, AWS' own key does
 set -euo pipefail
@@ -15,7 +17,7 @@ for option in "$@"; do
     --create) create=yes ;;
     --canary) canary=yes ;;
     --dry-run) dry_run=yes ;;
-    *) sed -n 's/^# //p' "$0" | head -7 && exit 1 ;;
+    *) sed -n 's/^# //p' "$0" | head -9 && exit 1 ;;
     esac
 done
 . kube-config/rollout.sh

@@ -61,14 +61,19 @@ build() {
     printf -v "image_$name" '%s' "$repository:$tag"
 }
 
-# deploy OVERLAY GATEWAY-IMAGE MODEL-IMAGE: apply an overlay with these images. The model's pods
-# have the tag as a label, which distinguishes a canary from the other pods.
+# deploy OVERLAY GATEWAY-IMAGE MODEL-IMAGE: apply an overlay with these images and with $COMPONENTS, names
+# of folders in components/. The model's pods have the tag as a label, which distinguishes a canary from
+# the other pods.
 deploy() {
-    local overlay=$1 gateway=$2 model=$3
+    local overlay=$1 gateway=$2 model=$3 component components=
+    for component in ${COMPONENTS:-}; do
+        components+="../../components/$component, "
+    done
     cat >"$work/kustomization.yaml" <<END
 apiVersion: kustomize.config.k8s.io/v1beta1
 kind: Kustomization
 resources: [../$overlay]
+components: [$components]
 images:
   - {name: sports-gateway, newName: ${gateway%:*}, newTag: "${gateway##*:}"}
   - {name: sports-model, newName: ${model%:*}, newTag: "${model##*:}"}

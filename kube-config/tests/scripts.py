@@ -55,7 +55,7 @@ class FakeMachine:
         for name in (*COPIED, SAMPLE):
             (self._root / name).parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(ROOT / name, self._root / name)
-        for name in ("base", "overlays"):
+        for name in ("base", "components", "overlays"):
             shutil.copytree(ROOT / "kube-config" / name, self._root / "kube-config" / name)
         self._environ = {
             "PATH": f"{self.bin}:{os.environ['PATH']}",
