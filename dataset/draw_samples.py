@@ -1,6 +1,6 @@
 """Draw the sample images: one scene for each of the seven sports, and an apple.
 
-    python dataset/draw_samples.py            # overwrites dataset/samples/*.jpg
+    python dataset/draw_samples.py    # overwrites dataset/samples/*.jpg and the page's examples
 
 `write_dataset` draws many variations in the Kaggle layout, to test the trainer with.
 """
@@ -19,6 +19,8 @@ from racket_sports import badminton, tennis
 from water_sports import swimming
 
 SEED = 20
+EXAMPLES = Path(__file__).parents[1] / "gateway/gateway/page/examples"
+EXAMPLE_SIZE = (320, 240)  # width, height
 
 
 def apple(rng: np.random.Generator) -> Image.Image:
@@ -64,7 +66,10 @@ def main() -> None:
     folder = Path(__file__).parent / "samples"
     folder.mkdir(exist_ok=True)
     for name, scene in {**SPORTS, "apple": apple}.items():
-        scene(np.random.default_rng(SEED)).save(folder / f"{name}.jpg", quality=85)
+        image = scene(np.random.default_rng(SEED))
+        image.save(folder / f"{name}.jpg", quality=85)
+        small = image.resize(EXAMPLE_SIZE, Image.Resampling.LANCZOS)
+        small.save(EXAMPLES / f"{name}.jpg", quality=75, optimize=True)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,16 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from flask import Blueprint, Response, jsonify, request, send_from_directory
+from flask import (
+    Blueprint,
+    Response,
+    current_app,
+    jsonify,
+    make_response,
+    render_template,
+    request,
+    send_from_directory,
+)
 from flask.typing import ResponseReturnValue
 
 from gateway.version import VERSION
@@ -16,11 +25,15 @@ from gateway.version import VERSION
 PAGE = Path(__file__).parent / "page"
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 DAY = 86_400  # seconds
+# The lanes of the page before the first answer, which brings the model's own labels.
+LABELS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
+EXAMPLES = sorted(file.stem for file in (PAGE / "examples").glob("*.jpg"))
+MODULES = sorted({file.name for file in PAGE.glob("*.js")} - {"docs.js"})
 # Nothing from elsewhere and nothing inline; data: and blob: are images that the page makes itself.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self';"
-    " img-src 'self' data: blob:; connect-src 'self'; base-uri 'none'; form-action 'none';"
-    " frame-ancestors 'none'",
+    " img-src 'self' data: blob:; font-src 'self'; connect-src 'self'; base-uri 'none';"
+    " form-action 'none'; frame-ancestors 'none'",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
@@ -29,7 +42,7 @@ HEADERS = {
     "X-Frame-Options": "DENY",
 }
 
-site = Blueprint("site", __name__)
+site = Blueprint("site", __name__, template_folder=str(PAGE))
 
 
 @site.after_app_request
@@ -40,12 +53,20 @@ def protect(response: Response) -> Response:
 
 @site.get("/")
 def page() -> Response:
-    return send_from_directory(PAGE, "index.html")
+    settings = current_app.extensions["gateway"].settings
+    return _rendered(
+        "index.html", settings=settings, labels=LABELS, examples=EXAMPLES, modules=MODULES
+    )
 
 
 @site.get("/page/<name>")
 def page_file(name: str) -> Response:
     return send_from_directory(PAGE, name)
+
+
+@site.get("/page/examples/<name>")
+def example(name: str) -> Response:
+    return send_from_directory(PAGE / "examples", name)
 
 
 @site.get("/openapi.json")
@@ -66,6 +87,12 @@ def viewer_file(name: str) -> Response:
     response.cache_control.max_age = DAY
     response.make_conditional(request)  # in place
     return response
+
+
+def _rendered(template: str, **values: object) -> Response:
+    response = make_response(render_template(template, **values))
+    response.add_etag()
+    return response.make_conditional(request)
 
 
 @cache

@@ -13,8 +13,12 @@ from werkzeug import Response
 from gateway.errors import FeedbackNotStored, GatewayError
 from gateway.site import HEADERS, PAGE
 
-README = (Path(__file__).parents[2] / "README.md").read_text()
-HIDDEN = {"/page/<name>", "/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>"}
+API = (Path(__file__).parents[2] / "docs/api.md").read_text()
+HIDDEN = {
+    "/page/<name>",
+    "/page/examples/<name>",
+    "/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>",
+}
 
 
 def get(client: FlaskClient, path: str) -> Response:
@@ -34,9 +38,9 @@ def test_the_document_is_valid(document: Any) -> None:
     assert document["openapi"].startswith("3.1")
 
 
-def test_every_route_is_in_the_document_and_in_the_readme(app: Flask, document: Any) -> None:
+def test_every_route_is_described(app: Flask, document: Any) -> None:
     routes = {
-        (method.lower(), rule.rule)
+        (method.lower(), re.sub("[<>]", lambda mark: "{}"[mark[0] == ">"], rule.rule))
         for rule in app.url_map.iter_rules()
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
         if rule.rule not in HIDDEN
@@ -44,7 +48,7 @@ def test_every_route_is_in_the_document_and_in_the_readme(app: Flask, document: 
     described = {(method, path) for path, item in document["paths"].items() for method in item}
     assert routes == described
     for method, path in routes:
-        assert f"`{method.upper()} {path}" in README
+        assert f"`{method.upper()} {path}" in API
 
 
 def titles() -> dict[int, set[str]]:
@@ -84,12 +88,12 @@ def test_the_examples_of_problems_are_our_errors(document: Any) -> None:
 def test_the_answer_has_the_described_properties(
     document: Any, client: FlaskClient, jpeg: bytes
 ) -> None:
-    url = "/v1/predictions?explain=1"
+    url = "/v1/predictions?explain=1&preview=1"
     answer: Any = client.post(url, data=jpeg, content_type="image/jpeg").json
     [prediction] = answer["predictions"]
     schema = document["components"]["schemas"]["Prediction"]
     assert set(prediction) == set(schema["properties"])
-    assert set(schema["required"]) == set(prediction) - {"heatmap"}
+    assert set(schema["required"]) == set(prediction) - {"heatmap", "preview"}
 
 
 @pytest.mark.parametrize("path", ["/", "/docs", "/openapi.json", "/ping", "/nothing", "/predict"])
@@ -101,7 +105,7 @@ def test_every_response_has_the_security_headers(client: FlaskClient, path: str)
 
 
 def test_the_page_loads_nothing_from_elsewhere_and_nothing_inline() -> None:
-    for file in PAGE.glob("*"):
+    for file in PAGE.glob("*.[!tw]*"):  # not the font and its licence
         text = file.read_text().replace("https://example.com/image.jpg", "")
         text = text.replace('xmlns="http://www.w3.org/2000/svg"', "")
         assert not re.search(r"https?://(?!\.)", text.replace("with https://.", ""))
@@ -110,13 +114,18 @@ def test_the_page_loads_nothing_from_elsewhere_and_nothing_inline() -> None:
 
 
 def test_the_page_is_small(client: FlaskClient) -> None:
-    files = ["/", "/page/page.css", "/page/page.js", "/page/icon.svg"]
-    assert sum(len(get(client, file).data) for file in files) <= 60_000
+    html = get(client, "/").get_data(as_text=True)
+    files = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', html))
+    examples = {file for file in files if file.startswith("/page/examples/")}
+    assert len(files - examples) >= 10
+    assert sum(len(get(client, file).data) for file in files - examples | {"/"}) <= 60_000
+    assert len(examples) == len(list((PAGE / "examples").iterdir()))
+    assert sum(len(get(client, file).data) for file in examples) <= 120_000
 
 
 @pytest.mark.parametrize("name", ["../views.py", "..%2fviews.py", "nothing.js", ".", "/etc/passwd"])
 def test_only_the_pages_files_are_served(client: FlaskClient, name: str) -> None:
-    for folder in ("/page/", "/docs/"):
+    for folder in ("/page/", "/page/examples/", "/docs/"):
         assert get(client, folder + name).status_code == 404
 
 

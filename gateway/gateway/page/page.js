@@ -1,157 +1,137 @@
-// Sends an image to the service and shows the prediction.
+// The page: takes images in every way they come, and shows what the service says.
 
-const PATH = "/v1/predictions";
-const PROBLEM = "urn:sports-gateway:"; // what the types of the service's problems begin with
-const FORMATS = "JPEG, PNG, WebP, GIF or BMP";
-const ADVICE = {
-  "invalid-request": `Send a ${FORMATS}, or an address that starts with https://.`,
-  "unauthorized": "Enter an API key in the field below the address.",
-  "request-too-large": "Send a smaller image.",
-  "image-too-large": "Send a smaller image.",
-  "unsupported-image": `Send a ${FORMATS}.`,
-  "source-refused": "Check the address in a browser, or save the image and choose the file.",
-  "source-failed": "Try again, or save the image and choose the file.",
-  "source-timeout": "Try again, or save the image and choose the file.",
-  "too-many-requests": "Wait a moment and try again.",
-  "model-unavailable": "The model is starting or unreachable. Wait a moment and try again.",
-  "model-timeout": "The model is busy. Wait a moment and try again.",
-};
+import { element, present, show, showImage, showPrediction, showProblem, showWaiting, switchHeat } from "/page/answer.js";
+import { offerFeedback, sendFeedback } from "/page/feedback.js";
+import { add, mark, restore } from "/page/history.js";
+import { tooLarge } from "/page/problems.js";
+import { ask } from "/page/service.js";
+import { fromFile, fromUrl, imagesOf } from "/page/transfer.js";
 
-const element = (id) => document.getElementById(id);
-const show = (id, shown) => { element(id).hidden = !shown; };
-const percent = (value) => `${(100 * value).toFixed(value < 0.0995 ? 1 : 0)} %`;
+const MOST = 16; // images in one request
 
 let latest = 0;
+let cancel = null;
+let last = []; // the images that were asked last
 
-async function classify(source, body, headers, image) {
+// An answer that another question has overtaken only goes into the history.
+async function classify(all) {
+  if (!all.length) return;
+  const images = all.slice(0, MOST);
   const number = ++latest;
-  element("status").textContent = "Classifying …";
-  element("result").setAttribute("aria-busy", "true");
+  const asked = Date.now();
+  const files = images.flatMap(({ file }) => file ?? []);
+  const shown = files[0] ? URL.createObjectURL(files[0]) : null;
+  last = images;
+  showImage(images.length > 1 ? `${images.length} images` : images[0].source, shown);
+  switchHeat();
+  const large = tooLarge(files);
+  if (large) return fail(large);
+  showWaiting(true);
   const started = performance.now();
-  const key = element("key").value;
-  const outcome = await post(body, key ? { ...headers, Authorization: `Bearer ${key}` } : headers);
-  if (number !== latest) return; // another image has been sent since
-  element("result").removeAttribute("aria-busy");
-  show("problem", Boolean(outcome.problem));
-  show("told", !outcome.problem);
-  if (outcome.problem) showProblem(outcome.problem);
-  else showPrediction(outcome.answer.predictions[0], source, image, performance.now() - started);
+  cancel = new AbortController();
+  const outcome = await ask(images, cancel);
+  const took = performance.now() - started;
+  const current = number === latest;
+  if (current) showWaiting(false);
+  if (outcome.cancelled) return current && showStopped();
+  if (outcome.problem) return current && fail(outcome.problem);
+  const entries = outcome.answer.predictions.map((answer, i) => entryOf(images[i], answer, took, asked - i, i ? null : shown));
+  if (current) reveal(entries, all.length);
+  add(entries);
 }
 
-async function post(body, headers, query = "?explain=true") {
-  try {
-    const response = await fetch(PATH + query, { method: "POST", body, headers });
-    const answer = await response.json();
-    if (response.ok) return { answer };
-    // Without a heat map, if the model has none.
-    const unexplained = answer.type === `${PROBLEM}explanation-unsupported`;
-    return query && unexplained ? post(body, headers, "") : { problem: answer };
-  } catch {
-    return { problem: { detail: "The service does not answer." } };
+function entryOf({ source, file }, answer, took, asked, shown) {
+  const { error, preview, ...prediction } = answer;
+  const image = file ? shown ?? URL.createObjectURL(file) : preview ?? null;
+  return { source, file, name: file ? source : null, image, took, asked, ...(error ? { problem: error } : { prediction }) };
+}
+
+function reveal(entries, sent) {
+  openEntry(entries[0], entries.length > 1 ? "results-title" : "verdict");
+  if (sent > MOST) element("status").textContent = `The first ${MOST} of ${sent} images were sent.`;
+}
+
+function openEntry(entry, focused = "verdict") {
+  mark(entry);
+  if (entry.problem) {
+    showImage(entry.source, entry.image);
+    showProblem(entry.problem, entry.source);
+    show("again", false);
+  } else {
+    showPrediction(entry, element("key").value);
+    offerFeedback(entry);
   }
+  // The grid may only be drawn after this.
+  requestAnimationFrame(() => present(entry.problem && focused === "verdict" ? "answer" : focused));
 }
 
-function showProblem(problem) {
-  const kind = (problem.type ?? "").replace(PROBLEM, "");
-  element("status").textContent = "That did not work.";
-  element("problem-text").textContent = problem.detail;
-  element("problem-advice").textContent = ADVICE[kind] ?? "Try again in a moment.";
+function fail(problem) {
+  showWaiting(false);
+  mark(null);
+  showProblem(problem, last[0].source);
 }
 
-function showPrediction(prediction, source, image, took) {
-  const known = prediction.known !== false;
-  const verdict = known
-    ? `This is ${prediction.label}, at ${percent(prediction.probability)}.`
-    : `Probably none of the seven; of them, ${prediction.label} is closest.`;
-  element("status").textContent = "Done.";
-  element("words").textContent = verdict;
-  element("source").textContent = source;
-  const best = Object.entries(prediction.probabilities).sort((a, b) => b[1] - a[1]);
-  element("bars").replaceChildren(...best.map(bar));
-  const { fetch: fetching, decode, predict } = prediction.timings_ms;
-  element("times").textContent =
-    `${Math.round(took)} ms in all: fetching ${fetching}, decoding ${decode}, the model ${predict} ms.`;
-  showImage(image, prediction.heatmap);
-  addToHistory(source, image, verdict);
+function showStopped() {
+  showProblem({ detail: "Stopped.", advice: "Ask again, or choose another image." }, "");
 }
 
-function bar([label, probability]) {
-  const item = document.createElement("li");
-  const name = document.createElement("label");
-  const meter = document.createElement("meter");
-  const number = document.createElement("output");
-  name.textContent = label;
-  meter.id = `bar-${label.replace(/\W/g, "-")}`;
-  name.htmlFor = meter.id;
-  meter.value = probability;
-  number.textContent = percent(probability);
-  number.htmlFor = meter.id;
-  item.append(name, meter, number);
-  return item;
+function chooseFrom(input) {
+  input.addEventListener("change", () => {
+    classify([...input.files].map(fromFile));
+    input.value = ""; // so that the same file can be chosen again
+  });
 }
 
-// An image that the service fetched is not shown: the browser would have to fetch it, too.
-function showImage(image, heatmap) {
-  show("preview", Boolean(image));
-  if (image) element("preview").src = image;
-  show("heat-switch", Boolean(image && heatmap));
-  if (heatmap) drawHeat(heatmap);
-  showHeat();
-}
-
-function showHeat() {
-  show("heat", element("show-heat").checked && !element("heat-switch").hidden);
-}
-
-function drawHeat(heatmap) {
-  const canvas = element("heat");
-  canvas.width = heatmap[0].length;
-  canvas.height = heatmap.length;
-  const context = canvas.getContext("2d");
-  const pixels = context.createImageData(canvas.width, canvas.height);
-  heatmap.flat().forEach((value, i) => pixels.data.set([255, 90, 0, 190 * value], 4 * i));
-  context.putImageData(pixels, 0, 0);
-}
-
-function addToHistory(source, image, verdict) {
-  const item = document.createElement("li");
-  if (image) {
-    const small = document.createElement("img");
-    small.src = image;
-    small.alt = "";
-    item.append(small);
-  }
-  const text = document.createElement("span");
-  text.textContent = `${source}: ${verdict}`;
-  item.append(text);
-  element("history").prepend(item);
-  show("history-section", true);
-}
-
-function classifyFile(file) {
-  const image = URL.createObjectURL(file);
-  classify(file.name || "pasted image", file, { "Content-Type": file.type || "image/*" }, image);
-}
-
-element("file").addEventListener("change", (event) => {
-  if (event.target.files[0]) classifyFile(event.target.files[0]);
-});
+chooseFrom(element("file"));
+chooseFrom(element("camera"));
 element("by-url").addEventListener("submit", (event) => {
   event.preventDefault();
-  const url = element("url").value.trim();
-  classify(url, JSON.stringify({ url }), { "Content-Type": "application/json" }, null);
+  classify([fromUrl(element("url").value.trim())]);
 });
-element("show-heat").addEventListener("change", showHeat);
+element("key-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  classify(last);
+});
+element("feedback-form").addEventListener("submit", (event) => {
+  event.preventDefault();
+  sendFeedback();
+});
+element("again").addEventListener("click", () => classify(last));
+element("cancel").addEventListener("click", () => cancel.abort("cancelled"));
+element("show-heat").addEventListener("change", switchHeat);
+element("preview").addEventListener("error", () => show("shown", false)); // not an image that browsers show
+
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
-    element("drop").classList.toggle("over", kind === "dragenter" || kind === "dragover");
-    if (kind === "drop") classifyTransferred(event.dataTransfer);
+    element("frame").classList.toggle("over", kind === "dragenter" || kind === "dragover");
+    if (kind === "drop") classify(imagesOf(event.dataTransfer));
   });
 }
-document.addEventListener("paste", (event) => classifyTransferred(event.clipboardData));
+document.addEventListener("paste", (event) => {
+  const typing = event.target instanceof HTMLInputElement;
+  if (!typing || event.clipboardData.files.length) classify(imagesOf(event.clipboardData));
+});
 
-function classifyTransferred(transfer) {
-  const file = [...transfer.files].find((candidate) => candidate.type.startsWith("image/"));
-  if (file) classifyFile(file);
+const examples = [...document.querySelectorAll("[data-example]")];
+for (const button of examples) {
+  button.addEventListener("click", async () => {
+    const name = `${button.dataset.example}.jpg`;
+    const response = await fetch(`/page/examples/${name}`);
+    classify([fromFile(new File([await response.blob()], name, { type: "image/jpeg" }))]);
+  });
 }
+for (const button of document.querySelectorAll("[data-copies]")) {
+  button.hidden = !navigator.clipboard; // only where the page is secure
+  const words = button.textContent;
+  button.addEventListener("click", async () => {
+    await navigator.clipboard.writeText(element(button.dataset.copies).textContent);
+    button.textContent = "Copied";
+    setTimeout(() => { button.textContent = words; }, 2000);
+  });
+}
+
+restore(openEntry);
+// /?example=tennis answers that one at once.
+const wanted = new URLSearchParams(location.search).get("example");
+examples.find((button) => button.dataset.example === wanted)?.click();

@@ -1,0 +1,125 @@
+// The image on the pitch, the answer on the board and in the lanes.
+
+import { drawHeatmap } from "/page/heatmap.js";
+import { advice, isPassing, kindOf } from "/page/problems.js";
+import { curl, python } from "/page/snippets.js";
+import { percent, ranking, times, verdict } from "/page/words.js";
+
+export const element = (id) => document.getElementById(id);
+export const show = (id, shown) => { element(id).hidden = !shown; };
+
+const NARROW = matchMedia("(max-width: 59.99rem)");
+
+export function showImage(source, image) {
+  element("main").classList.add("asked");
+  show("caption", true);
+  show("invitation", !image);
+  show("shown", Boolean(image));
+  if (image) element("preview").src = image;
+  element("source").textContent = source;
+  element("source").title = source;
+}
+
+export function showWaiting(waiting) {
+  show("wait", waiting);
+  element("answer").setAttribute("aria-busy", waiting);
+  element("field").setAttribute("aria-busy", waiting);
+  if (waiting) element("status").textContent = "Looking …";
+  if (waiting && NARROW.matches) element("field").scrollIntoView();
+}
+
+export function showPrediction({ source, image, prediction, took, name }, key) {
+  const { label, score, note } = verdict(prediction);
+  showImage(source, image);
+  showHeatmap(image && prediction.heatmap);
+  setBoard("prediction");
+  element("answer").classList.toggle("unknown", !score);
+  element("label").textContent = label;
+  element("score").textContent = score;
+  element("note").textContent = note;
+  fillLanes(prediction);
+  element("times").textContent = times(prediction, took);
+  const asked = { url: name ? null : source, file: name };
+  element("curl").textContent = curl(asked, key);
+  element("python").textContent = python(asked, key);
+  element("status").textContent = "Answered.";
+}
+
+export function showProblem(problem, source) {
+  showHeatmap(null);
+  setBoard("problem");
+  element("answer").classList.remove("unknown");
+  element("card").classList.toggle("yellow", isPassing(problem));
+  element("problem-text").textContent = problem.detail;
+  element("problem-advice").replaceChildren(advice(problem, source), ...explanation(problem));
+  show("again", isPassing(problem));
+  element("status").textContent = "";
+  fillLanes(null);
+  if (kindOf(problem) !== "unauthorized") return;
+  element("key-section").open = true;
+  element("key").focus();
+}
+
+// The page of the service that explains the problem.
+function explanation(problem) {
+  if (!problem.type?.startsWith("/problems/")) return [];
+  const link = document.createElement("a");
+  link.href = problem.type;
+  link.textContent = "More about this";
+  return [" ", link, "."];
+}
+
+// The verdict is what one came for: it is brought into view and read out.
+export function present(id = "verdict") {
+  const section = NARROW.matches && id === "verdict" ? element("field") : element(id);
+  section.scrollIntoView({ block: NARROW.matches ? "start" : "nearest" });
+  element(id).focus({ preventScroll: true });
+}
+
+function setBoard(kind) {
+  show("verdict", kind === "prediction");
+  show("note", kind === "prediction");
+  show("told", kind === "prediction");
+  show("problem", kind === "problem");
+}
+
+// Each label keeps its lane.
+function fillLanes(prediction) {
+  const lanes = element("lanes");
+  lanes.classList.toggle("empty", !prediction);
+  const values = prediction?.probabilities ?? {};
+  const names = Object.keys(values);
+  const shown = [...lanes.querySelectorAll("b")].map((name) => name.textContent);
+  if (prediction && names.join() !== shown.join()) lanes.replaceChildren(...names.map(lane));
+  const best = prediction && ranking(prediction)[0][0];
+  for (const item of lanes.children) {
+    const label = item.querySelector("b").textContent;
+    item.classList.toggle("first", label === best);
+    item.querySelector("i").style.width = `${100 * (values[label] ?? 0)}%`;
+    item.querySelector("output").textContent = prediction ? percent(values[label]) : "–";
+  }
+}
+
+function lane(label) {
+  const item = document.createElement("li");
+  const bar = document.createElement("span");
+  bar.className = "bar";
+  bar.append(document.createElement("i"));
+  const name = document.createElement("b");
+  name.textContent = label;
+  item.append(name, bar, document.createElement("output"));
+  return item;
+}
+
+function showHeatmap(heatmap) {
+  show("heat-switch", Boolean(heatmap));
+  if (heatmap) drawHeatmap(element("heat"), heatmap);
+  switchHeat();
+}
+
+export function switchHeat() {
+  const shown = element("show-heat").checked && !element("heat-switch").hidden;
+  show("heat", shown);
+  show("legend", shown);
+  element("preview").classList.toggle("grey", shown);
+}
