@@ -1,6 +1,7 @@
 """The command line of `sports`."""
 
 import argparse
+import importlib
 import importlib.metadata
 import os
 from pathlib import Path
@@ -59,8 +60,7 @@ def parse_arguments(arguments: list[str] | None = None) -> Options:
     """Read the command line; a wrong one ends the process with code 2."""
     parser = _described(argparse.ArgumentParser("sports"), "Say which sport images show.")
     parser.epilog = EPILOG
-    version = f"sports {importlib.metadata.version('sports')}"
-    parser.add_argument("--version", action="version", version=version)
+    parser.add_argument("--version", action="version", version=f"sports {_version()}")
     shtab.add_argument_to(parser, help="print a script for this shell, which completes commands")
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     predict = commands.add_parser("predict", help="classify files, URLs and folders")
@@ -73,6 +73,13 @@ def parse_arguments(arguments: list[str] | None = None) -> Options:
     options.style = options.style or _style(options.output)
     options.key = options.key or os.environ.get("SPORTS_API_KEY", "")
     return options
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version("sports")
+    except importlib.metadata.PackageNotFoundError:  # `make run` does not install the checkout
+        return str(importlib.import_module("gateway.version").VERSION)
 
 
 def _described(parser: argparse.ArgumentParser, description: str) -> argparse.ArgumentParser:

@@ -8,11 +8,14 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest.mock import Mock
 
 import pexpect
 import pytest
-from sports.__main__ import INTERRUPTED
+from sports.__main__ import INTERRUPTED, main
 from stub_service import StubService
+
+from gateway.version import VERSION
 
 SECONDS = 120  # to wait for a process at most
 SPORTS = [sys.executable, "-m", "sports"]
@@ -84,6 +87,13 @@ def test_completion() -> None:
     assert subprocess.check_output(["bash", "-c", script + ask], text=True) == "watch\n"
 
 
-def test_version() -> None:
-    output = subprocess.check_output([*SPORTS, "--version"], text=True)
-    assert output == f"sports {importlib.metadata.version('sports')}\n"
+@pytest.mark.parametrize("installed", [True, False])
+def test_version(
+    installed: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if not installed:  # as in `make run`
+        not_found = importlib.metadata.PackageNotFoundError()
+        monkeypatch.setattr(importlib.metadata, "version", Mock(side_effect=not_found))
+    with pytest.raises(SystemExit):
+        main(["--version"])
+    assert capsys.readouterr().out == f"sports {VERSION}\n"
