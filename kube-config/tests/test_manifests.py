@@ -16,6 +16,7 @@ from variables import (
     OPENVINO_FLAGS,
     TF_SERVING_FLAGS,
     body_bytes,
+    flags,
     labels,
     memory_bytes,
     threads,
@@ -207,3 +208,24 @@ def test_the_patch_for_tls_in_the_readme_applies(tmp_path: Path) -> None:
     assert [port["port"] for port in service["spec"]["ports"]] == [443]
     assert len(service["metadata"]["annotations"]) == 5
     assert service["spec"]["loadBalancerSourceRanges"] == ["203.0.113.0/24"]
+
+
+def test_kserve_runs_the_model_server_of_the_overlay() -> None:
+    [service] = yaml.safe_load_all((ROOT / "kube-config/kserve.yaml").read_text())
+    predictor = service["spec"]["predictor"]
+    [container] = predictor["containers"]
+    spec = {key: predictor[key] for key in ("containers", "securityContext", "volumes")}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "any"}, "spec": spec}
+    kubernetes_validate.validate(pod, VERSIONS[-1], strict=True)
+    openvino = rendered("openvino")
+    selector = openvino.of("Service")["sports-model-service"]["spec"]["selector"]
+    assert predictor["labels"] == selector
+    own = openvino.container("model")
+    for key in ("image", "resources", "securityContext", "volumeMounts"):
+        assert container[key] == own[key]
+    assert predictor["securityContext"] == openvino.pod("model")["spec"]["securityContext"]
+    assert flags(container["args"]) == openvino.model_flags()
+    http, grpc = container["ports"]
+    assert {"metrics": http["containerPort"], "grpc": grpc["containerPort"]} == openvino.ports(
+        "model"
+    )
