@@ -1,6 +1,7 @@
 # make run    set up what is missing, start everything, classify a sample image, serve until Ctrl-C
 # make test   set up what is missing, run all tests
 # make bench  measure the service and its peers (SECTIONS="peers growth ..." for some)
+# make bulk   classify a folder or table of any size: make bulk IN=images OUT=results
 # make setup  set up the environment of training and development
 # make promote  compare a new model with the served one (PROMOTE="--candidate runs/staged/4 ...")
 # make sbom   write what is inside the images and the environment of `make run`, as CycloneDX
@@ -12,24 +13,28 @@ VENV := .venv
 DEV := $(CURDIR)/$(VENV)/dev/bin
 UV := $(CURDIR)/$(VENV)/uv/bin/uv
 PACKAGES := gateway client model/server trainer
-TYPED := $(PACKAGES) kube-config
-TESTED := $(PACKAGES) kube-config
+TYPED := $(PACKAGES) bulk kube-config
+TESTED := $(PACKAGES) bulk kube-config
 REPORTS := $(CURDIR)/$(VENV)/reports
 # Test processes: more than processors where tests mostly wait.
 WORKERS_gateway := 4
-# Each process imports TensorFlow, which takes longer than the tests.
+# Loading OpenVINO in each takes longer than the tests.
 WORKERS_model/server := 0
 WORKERS := 2
+# Ray is in its environment alone; without it these tests skip.
+PYTHON_bulk = $(and $(wildcard $(VENV)/bulk/ready),$(CURDIR)/$(VENV)/bulk/bin/python)
+# The tests share one local Ray.
+WORKERS_bulk := 0
 OUTPUT_SYNC := $(if $(filter output-sync,$(.FEATURES)),--output-sync)
 # With COVERAGE=1 these fail below the floor in their pyproject.toml.
 COVERED := gateway client
 
 .DEFAULT_GOAL := help
-.PHONY: help run test $(TESTED:%=test-%) bench setup promote sbom lint lint-style lint-types \
+.PHONY: help run test $(TESTED:%=test-%) bench bulk setup promote sbom lint lint-style lint-types \
     lint-bench-types audit format lock proto clean
 
 help:
-	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -9
+	@sed -n 's/^# \{0,1\}//p' $(firstword $(MAKEFILE_LIST)) | head -10
 
 run: $(VENV)/run/ready
 	@exec $(VENV)/run/bin/python gateway/run_local.py
@@ -39,7 +44,7 @@ test: $(VENV)/dev/ready
 	@$(MAKE) --no-print-directory --jobs=2 --keep-going $(OUTPUT_SYNC) $(TESTED:%=test-%)
 
 $(TESTED:%=test-%): test-%: $(VENV)/dev/ready
-	@echo "== $*"; cd $* && $(DEV)/python -m pytest -q -rs -n $(or $(WORKERS_$*),$(WORKERS)) \
+	@echo "== $*"; cd $* && $(or $(PYTHON_$*),$(DEV)/python) -m pytest -q -rs -n $(or $(WORKERS_$*),$(WORKERS)) \
 	    --dist loadfile --junitxml=$(REPORTS)/$(subst /,-,$*).xml \
 	    $(if $(COVERAGE),$(if $(filter $*,$(COVERED)),--cov)) $(TEST_FLAGS)
 
@@ -51,6 +56,7 @@ lint-style: $(VENV)/dev/ready
 	$(DEV)/ruff check --config .ci/ruff.toml .
 	$(DEV)/ruff format --check --config .ci/ruff.toml .
 	@set -e; for package in $(filter-out trainer,$(PACKAGES)); do (cd $$package && $(DEV)/deptry .); done
+	@cd bulk && $(DEV)/deptry sports_bulk
 	@cd trainer && $(DEV)/deptry . ../dataset
 	$(DEV)/zizmor --offline --quiet .github/workflows
 	$(DEV)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yaml
@@ -82,6 +88,13 @@ $(VENV)/run/ready: gateway/requirements.lock client/requirements.lock \
 $(VENV)/dev/ready: .ci/requirements.lock | $(VENV)/uv/ready
 	@.ci/environment.sh dev "$(PACKAGES)" $^
 
+$(VENV)/bulk/ready: bulk/tests/requirements.lock | $(VENV)/uv/ready
+	@.ci/environment.sh bulk "gateway model/server bulk" $^
+
+bulk: $(VENV)/bulk/ready
+	@$(if $(and $(IN),$(OUT)),,echo "make bulk IN=FILE_OR_FOLDER OUT=FOLDER" >&2; exit 2)
+	@$(VENV)/bulk/bin/sports-bulk '$(IN)' '$(OUT)' $(BULK)
+
 # The peers that the benchmarks compare with, each with what it needs.
 PEERS := reference monolith litserve bentoml onnxruntime
 PEER_ENVIRONMENTS := $(PEERS:%=$(VENV)/bench-%/ready)
@@ -104,6 +117,10 @@ lock: $(VENV)/uv/ready
 	$(LOCK) $(PACKAGES:%=%/pyproject.toml) .ci/requirements.in --output-file .ci/requirements.lock
 	@set -e; for package in $(PACKAGES); do $(LOCK) --constraint .ci/requirements.lock \
 	    $$package/pyproject.toml --output-file $$package/requirements.lock; done
+	$(LOCK) --constraint gateway/requirements.lock --constraint model/server/requirements.lock \
+	    bulk/pyproject.toml bulk/tests/requirements.in --output-file bulk/tests/requirements.lock
+	$(LOCK) --constraint bulk/tests/requirements.lock bulk/pyproject.toml \
+	    --output-file bulk/requirements.lock
 
 promote: $(VENV)/dev/ready
 	$(DEV)/python trainer/promote.py $(PROMOTE)

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Make an environment below .venv: .ci/environment.sh uv|run|dev "EDITABLE PACKAGES" LOCK...
+# Make an environment below .venv: .ci/environment.sh uv|run|dev|bulk "EDITABLE PACKAGES" LOCK...
 #
 # Its interpreter is $PYTHON or, without it, the newest on PATH for which all packages have wheels,
 # or one that uv finds or downloads, where uv is on PATH.
@@ -8,7 +8,9 @@ set -eu
 name=$1 editable=$2
 shift 2
 newest=14 size="115 MB to download, 360 MB on disk" versions="Python 3.11, 3.12, 3.13 or 3.14"
-if [ "$name" = dev ]; then
+if [ "$name" = bulk ]; then
+    size="1.0 GB on disk"
+elif [ "$name" = dev ]; then
     newest=13 size="3.2 GB on disk"
     versions="Python 3.11, 3.12 or 3.13, because TensorFlow has no packages for others"
 fi

@@ -38,8 +38,8 @@ class TFServingClient:
         signature = signatures[SERVING_DEFAULT]
         return Signature.from_specs(
             response.model_spec.version.value,
-            _specs(signature.inputs),
-            _specs(signature.outputs),
+            specs(signature.inputs),
+            specs(signature.outputs),
             labels,
             explains=EXPLAIN in signatures,
         )
@@ -81,7 +81,8 @@ class TFServingClient:
         return tf.ModelSpec(name=self._model_name, signature_name=signature_name)
 
 
-def _specs(infos: Mapping[str, tf.TensorInfo]) -> dict[str, TensorSpec]:
+def specs(infos: Mapping[str, tf.TensorInfo]) -> dict[str, TensorSpec]:
+    """The inputs or outputs of a signature, by name."""
     return {
         name: TensorSpec(DTYPES.get(info.dtype, ""), _shape(info.tensor_shape))
         for name, info in infos.items()

@@ -1,0 +1,1 @@
+"""Classifies images in bulk, on Ray."""

@@ -1,0 +1,61 @@
+"""The job: read -> fetch -> classify -> write, on Ray Data."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import ray
+from pyarrow import parquet
+from ray.data import ActorPoolStrategy, DataContext
+
+from gateway.config import Settings
+from sports_bulk import storage
+from sports_bulk.classify import Classifier
+from sports_bulk.fetch import Fetch
+from sports_bulk.plan import Plan
+
+PARTS_AT_ONCE = 20_000  # in one dataset: the driver keeps some kilobytes for each
+WORKERS_PER_FETCHER = 8
+PARTS_PER_FETCHER = 8  # at once: a source that does not answer holds up one of them
+
+
+def run(plan: Plan, workers: int, settings: Settings) -> Iterator[int]:
+    """Do the parts that are missing; return each part's number once its file is there.
+
+    Args:
+        workers: the most processors that compute.
+    """
+    context = DataContext.get_current()
+    context.target_max_block_size = None  # a part stays one block, from its rows to its file
+    context.enable_progress_bars = context.print_on_execution_start = False
+    fetchers = ActorPoolStrategy(
+        size=-(-workers // WORKERS_PER_FETCHER), max_concurrent_calls_per_actor=PARTS_PER_FETCHER
+    )
+    classifiers = ActorPoolStrategy(size=workers)
+    fetch, model = (plan, settings), (plan.model, plan.precision, settings)
+    missing = plan.missing()
+    for start in range(0, len(missing), PARTS_AT_ONCE):
+        done = (
+            read(missing[start : start + PARTS_AT_ONCE])
+            .map_batches(Fetch, fn_constructor_args=fetch, compute=fetchers, num_cpus=0, **TABLES)
+            .map_batches(Classifier, fn_constructor_args=model, compute=classifiers, **TABLES)
+            .map_batches(write_parquet, fn_args=(plan,), num_cpus=0, **TABLES)
+        )
+        yield from (int(row["part"]) for row in done.iter_rows())
+
+
+TABLES: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
+
+
+def read(parts: list[int]) -> Any:
+    """The parts as a dataset: a block with one row each, from which a fetcher reads its rows."""
+    return ray.data.from_arrow([pa.table({"part": [part]}) for part in parts])
+
+
+def write_parquet(batch: Any, plan: Plan) -> Any:
+    """Write a part's file, which nothing but its contents names: done twice, it is there once."""
+    part = batch.column("row")[0].as_py() // plan.rows_per_part
+    buffer = pa.BufferOutputStream()
+    parquet.write_table(batch, buffer, compression="zstd")
+    storage.write(plan.predictions_file(part), memoryview(buffer.getvalue()))
+    return pa.table({"part": [part]})
