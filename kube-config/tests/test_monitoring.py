@@ -13,7 +13,9 @@ from machine import ROOT, need, output
 from gateway.metrics import Metrics
 
 FOLDER = ROOT / "monitoring"
-ALERTS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"][0]["rules"]
+GROUPS = yaml.safe_load((FOLDER / "alerts.yaml").read_text())["groups"]
+RULES = {group["name"]: group["rules"] for group in GROUPS}
+ALERTS = RULES["gateway"]
 PREDICT = 'gateway_stage_seconds_bucket{{stage="predict",outcome="{outcome}",le="{le}"}}'
 ANSWERED = 'gateway_requests_total{{endpoint="{endpoint}",status="{status}"}}'
 IN_DOMAIN = "gateway_in_domain_{}{{{}}}"
@@ -93,6 +95,31 @@ def expected(alert: dict[str, Any], fires: bool) -> dict[str, Any]:
     labels = {**own.get(alert["alert"], {}), **alert["labels"]}
     firing = [{"exp_labels": labels, "exp_annotations": annotations}] if fires else []
     return {"eval_time": "25m", "alertname": alert["alert"], "exp_alerts": firing}
+
+
+@pytest.mark.parametrize(("tennis", "fires"), [(10, True), (60, False)])
+def test_labels_drift(tennis: int, fires: bool, tmp_path: Path) -> None:
+    """A hundred images of each of two labels an hour, for a week; then `tennis` of one of them."""
+    need("promtool")
+    series = {"tennis": tennis, "cricket": 200 - tennis}
+    [alert] = [rule for rule in RULES["drift"] if "alert" in rule]
+    case: dict[str, Any] = {
+        "interval": "1h",
+        "input_series": [
+            {
+                "series": f'gateway_predictions_total{{label="{label}",known="true"}}',
+                "values": f"0+100x168 {16800 + count}+{count}x40",
+            }
+            for label, count in series.items()
+        ],
+        "alert_rule_test": [{**expected(alert, fires), "eval_time": "200h"}],
+    }
+    group = {"name": "drift", "rules": RULES["drift"]}  # less often than every 5 minutes
+    (tmp_path / "drift.yaml").write_text(yaml.safe_dump({"groups": [group]}))
+    file = tmp_path / "test.yaml"
+    test = {"rule_files": ["drift.yaml"], "evaluation_interval": "1h", "tests": [case]}
+    file.write_text(yaml.safe_dump(test))
+    output("promtool", "test", "rules", file)
 
 
 @pytest.mark.parametrize("alert", ALERTS, ids=lambda alert: str(alert["alert"]))
