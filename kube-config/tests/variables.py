@@ -9,7 +9,7 @@ from gateway.config import Settings
 
 GATEWAY = {*Settings.variables().values(), "WEB_CONCURRENCY", "PROMETHEUS_MULTIPROC_DIR"}
 
-# tensorflow_serving/model_servers/main.cc, release 2.21
+# tensorflow_serving/model_servers/main.cc of 2.20.0
 TF_SERVING_FLAGS = """
 port grpc_socket_path rest_api_port rest_api_num_threads rest_api_timeout_in_ms
 rest_api_enable_cors_support enable_batching allow_version_labels_for_unavailable_models
@@ -27,7 +27,7 @@ enable_grpc_healthcheck_service enable_serialization_as_tensor_content
 """.split()
 MODEL = {f"TFS_{flag.upper()}" for flag in TF_SERVING_FLAGS}
 
-# src/cli_parser.cpp of OpenVINO Model Server, 2025: the flags for a server of one model
+# src/cli_parser.cpp of OpenVINO Model Server 2026.3: the flags for a server of one model
 OPENVINO_FLAGS = """
 port grpc_bind_address rest_port rest_bind_address grpc_workers grpc_max_threads grpc_memory_quota
 rest_workers log_level log_path grpc_channel_arguments file_system_poll_wait_seconds cache_dir
