@@ -1,6 +1,7 @@
 """The command `sports`: say which sport images show."""
 
 import contextlib
+import io
 import os
 import sys
 from collections.abc import Iterator
@@ -8,7 +9,7 @@ from collections.abc import Iterator
 from sports.arguments import Options, parse_arguments
 from sports.classify import classify, report
 from sports.client import Client, ServiceUnavailable, is_url
-from sports.results import ResultWriter, resume
+from sports.results import NAMES, ResultWriter, open_results, resume
 from sports.sources import expand_folders, read_list, watch_folder
 
 ALL_CLASSIFIED, SOME_FAILED, WRONG_USE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 130
@@ -16,6 +17,8 @@ ALL_CLASSIFIED, SOME_FAILED, WRONG_USE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 1
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors=NAMES)
     try:
         sys.exit({"predict": predict, "watch": watch}[options.command](options))
     except ServiceUnavailable as error:
@@ -80,7 +83,7 @@ def _open_writer(options: Options) -> Iterator[ResultWriter]:
     if options.output is None:
         yield ResultWriter(sys.stdout, options.style)
         return
-    with options.output.open("a", encoding="utf-8", newline="") as file:
+    with open_results(options.output, "a") as file:
         yield ResultWriter(file, options.style, header=file.tell() == 0)
 
 

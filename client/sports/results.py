@@ -5,19 +5,25 @@ import io
 import json
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any, TextIO
+from typing import IO, Any
 
 from termcolor import colored
 
 Result = Mapping[str, Any]  # a prediction; or source and error
 COLUMNS = ("source", "label", "probability", "known", "error")
+NAMES = "surrogateescape"  # how names that are no text are written and read
 STYLES = {".csv": "csv", ".json": "json", ".jsonl": "json"}  # by the suffix of a file of results
+
+
+def open_results(path: Path, mode: str) -> IO[str]:
+    """Open a file of results; file names in it may be any bytes."""
+    return path.open(mode, encoding="utf-8", errors=NAMES, newline="")
 
 
 class ResultWriter:
     """Writes and flushes each result as it comes, so that an interruption loses none."""
 
-    def __init__(self, file: TextIO, style: str, header: bool = True) -> None:
+    def __init__(self, file: IO[str], style: str, header: bool = True) -> None:
         self._file, self._style = file, style
         self._csv = csv.DictWriter(file, COLUMNS, extrasaction="ignore")
         if style == "csv" and header:
@@ -61,7 +67,7 @@ def resume(path: Path, style: str, sources: set[str] | None = None) -> set[str]:
     if not content:
         return set()
     try:
-        rows = list(_read_rows(complete.decode(), style))
+        rows = list(_read_rows(complete.decode(errors=NAMES), style))
     except (ValueError, KeyError, TypeError) as error:
         raise ValueError(f"{path} contains something else than results as {style}") from error
     kept = [row for row in rows if row.get("label") or (sources and row["source"] not in sources)]
@@ -84,7 +90,7 @@ def _read_rows(text: str, style: str) -> Iterator[Result]:
 def _replace(path: Path, style: str, rows: list[Result]) -> None:
     """Write the rows in the file's place, at once, so that an interruption loses none."""
     new = path.with_name(f"{path.name}.new")
-    with new.open("w", encoding="utf-8", newline="") as file:
+    with open_results(new, "w") as file:
         writer = ResultWriter(file, style)
         for row in rows:
             writer.write(row)

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -86,3 +87,16 @@ def test_an_empty_output_is_started(folder: Path, stub: StubService) -> None:
     output.touch()
     assert run(folder, "-o", output, "--host", stub.host) == ALL_CLASSIFIED
     assert len(rows(output)) == 3
+
+
+@pytest.mark.parametrize("style", ["--csv", "--json"])
+def test_a_file_name_that_is_no_text(
+    folder: Path, stub: StubService, capfdbinary: pytest.CaptureFixture[bytes], style: str
+) -> None:
+    strange = folder / os.fsdecode(b"\xff.jpg")
+    (folder / "a.jpg").rename(strange)
+    arguments = [folder, style, "-o", folder.with_name("results"), "--host", stub.host]
+    assert run(*arguments) == run(*arguments) == ALL_CLASSIFIED
+    assert stub.requests == 3
+    assert run(strange, "--host", stub.host) == ALL_CLASSIFIED
+    assert b"/\xff.jpg: tennis" in capfdbinary.readouterr().out

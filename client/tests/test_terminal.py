@@ -18,7 +18,6 @@ from stub_service import StubService
 from gateway.version import VERSION
 
 SECONDS = 120  # to wait for a process at most
-SPORTS = [sys.executable, "-m", "sports"]
 
 
 @pytest.fixture
@@ -81,8 +80,10 @@ def test_a_folder_is_watched(folder: Path, stub: StubService) -> None:
         child.expect(pexpect.EOF)
 
 
-def test_completion() -> None:
-    script = subprocess.check_output([*SPORTS, "--print-completion", "bash"], text=True)
+def test_completion(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["--print-completion", "bash"])
+    script = capsys.readouterr().out
     ask = "COMP_WORDS=(sports wa); COMP_CWORD=1; _shtab_sports; echo ${COMPREPLY[@]}"
     assert subprocess.check_output(["bash", "-c", script + ask], text=True) == "watch\n"
 
