@@ -54,18 +54,16 @@ def read_images(folder: Path, manifest: Path | None = None) -> list[LabelledImag
     return images
 
 
-def read_outliers(folder: Path | None, excluded: Sequence[str]) -> list[LabelledImage]:
-    """List the images of a folder of other sports, without those of the excluded labels.
+def read_outliers(folders: Sequence[Path], excluded: Sequence[str]) -> list[LabelledImage]:
+    """List the images of folders of other sports or things, without the excluded labels.
 
     Raises:
         DataError: as `read_images`, or an excluded label does not occur.
     """
-    if folder is None:
-        return []
-    images = read_images(folder)
+    images = [image for folder in folders for image in read_images(folder)]
     unknown = {label for label in excluded if label} - set(labels_of(images))
     if unknown:
-        raise DataError(f"{folder} has no label {sorted(unknown)[0]!r} to leave out")
+        raise DataError(f"no outlier has the label {sorted(unknown)[0]!r}, to leave out")
     return [image for image in images if image.label not in excluded]
 
 

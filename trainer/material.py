@@ -40,7 +40,11 @@ class Material:
 
 
 def read_material(
-    data: Path, manifest: Path | None, outliers: Path | None, left_out: Sequence[str], file: Path
+    data: Path,
+    manifest: Path | None,
+    outliers: Sequence[Path],
+    left_out: Sequence[str],
+    file: Path,
 ) -> Material:
     """Read and decode images.
 
@@ -50,7 +54,7 @@ def read_material(
     Args:
         data: a folder of images of the sports.
         manifest: the table of dataset/prepare.py; without one, no image is held out.
-        outliers: a folder of other sports, if any.
+        outliers: folders of images of other sports or things.
         left_out: labels of other sports that are not used.
         file: where to keep the decoded pixels.
 

@@ -44,7 +44,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     add = parser.add_argument
     add("--data", type=Path, help="a folder of images, see dataset/README.md")
     add("--manifest", type=Path, help="the table that dataset/prepare.py wrote")
-    add("--outliers", type=Path, help="a folder of other sports, in the same layout")
+    add("--outliers", type=Path, nargs="+", default=[], help="folders of anything else")
     add("--leave-out", default="", help="labels to keep out of training, separated by commas")
     add(
         "--base-weights",

@@ -49,7 +49,7 @@ def read_flags(arguments: list[str] | None = None) -> argparse.Namespace:
     add("--base-weights", default="imagenet", help="imagenet, or a file of the tower's weights")
     add("--data", type=Path, required=True, help="a folder of images, see dataset/README.md")
     add("--manifest", type=Path, help="the table that dataset/prepare.py wrote")
-    add("--outliers", type=Path, help="a folder of other sports, in the same layout")
+    add("--outliers", type=Path, nargs="+", default=[], help="folders of anything else")
     add("--leave-out", default="", help="labels to keep out of training, separated by commas")
     add("--teacher", type=Path, help="the run folder of a tower whose predictions to learn")
     add("--run-folder", type=Path, default=Path("runs/tuned"), help="where to write")

@@ -78,11 +78,11 @@ def test_a_single_label_is_an_error(tmp_path: Path) -> None:
 
 
 def test_outliers_without_the_excluded_labels(folder: Path) -> None:
-    assert read_outliers(None, []) == []
-    assert labels_of(read_outliers(folder, ["tennis"])) == ["karate", "soccer"]
-    assert read_outliers(folder, [""]) == read_images(folder)
-    with pytest.raises(DataError, match="no label 'chess' to leave out"):
-        read_outliers(folder, ["chess"])
+    assert read_outliers([], []) == []
+    assert labels_of(read_outliers([folder], ["tennis"])) == ["karate", "soccer"]
+    assert read_outliers([folder, folder], [""]) == 2 * read_images(folder)
+    with pytest.raises(DataError, match="no outlier has the label 'chess'"):
+        read_outliers([folder], ["chess"])
 
 
 def test_classes_are_indices_of_labels(folder: Path) -> None:

@@ -120,7 +120,7 @@ def test_the_weights_are_averages(tuned: Path) -> None:
 
 
 def test_the_held_out_accuracy_counts_the_sports_only(data: Data, tuned: Path) -> None:
-    material = read_material(data.folder, data.manifest, data.outliers, [], tuned / "pixels.npy")
+    material = read_material(data.folder, data.manifest, [data.outliers], [], tuned / "pixels.npy")
     model = keras.models.load_model(tuned / tune.TEACHER, compile=False)
     head = model.get_layer("head")
     wanted = int(np.bincount(material.classes[len(material.images) :]).argmax())
