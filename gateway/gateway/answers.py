@@ -11,6 +11,7 @@ from gunicorn.http import errors
 from gunicorn.http.wsgi import create
 
 from gateway.errors import GatewayError, TooManyRequests
+from gateway.logs import level_of
 from gateway.problems import problem
 from gateway.request_reader import IncomingRequest
 
@@ -102,7 +103,8 @@ def refusal(status: int, reason: str, client: Any, keep: bool = False) -> bytes:
     """
     title, request_id = TITLES[status], uuid.uuid4().hex
     address = client[0] if isinstance(client, tuple) else client
-    log.info("%s: %s", title, reason, extra={"request_id": request_id, "client": address})
+    fields = {"request_id": request_id, "client": address, "status": status}
+    log.log(level_of(status), "%s: %s", title, reason, extra=fields)
     detail = DETAILS.get(status, "The service cannot read this request.")
     body = json.dumps(problem(status, title, detail, request_id)).encode()
     retry = f"Retry-After: {TooManyRequests.retry_after}\r\n" if status == 429 else ""

@@ -72,11 +72,12 @@ def register(app: Flask) -> None:
             }
         for stage in sorted(record.all_stages(), key=lambda stage: stage.seconds):
             fields[f"{stage.name}_seconds"] = round(stage.seconds, 4)  # of several, the longest
-        requests.log(_level(response.status_code), "request", extra=fields)
+        requests.log(level_of(response.status_code), "request", extra=fields)
         return response
 
 
-def _level(status: int) -> int:
+def level_of(status: int) -> int:
+    """The level at which an answer with this HTTP status is logged."""
     if status < 400:
         return logging.INFO
     return logging.WARNING if status < 500 else logging.ERROR

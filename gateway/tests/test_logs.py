@@ -12,6 +12,7 @@ from gateway_testing.image_server import ImageServer
 from gateway_testing.service import gateway
 from structlog.stdlib import ProcessorFormatter
 
+from gateway.answers import refusal
 from gateway.logs import FORMAT
 
 IMAGE = {"Content-Type": "image/jpeg"}
@@ -68,3 +69,9 @@ def test_a_defect_is_one_line_with_its_traceback(
     [exception] = json.loads(line)["exception"]
     assert exception["exc_type"] == "ZeroDivisionError"
     assert "locals" not in exception["frames"][0]
+
+
+def test_what_the_worker_refuses_is_logged_by_its_status(caplog: pytest.LogCaptureFixture) -> None:
+    for status in (408, 500):
+        refusal(status, "reason", ("127.0.0.1", 1))
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]

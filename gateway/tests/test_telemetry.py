@@ -3,12 +3,12 @@
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.waiting import wait_for
+from grpc import StatusCode
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
@@ -75,14 +75,14 @@ def test_the_stage_that_failed_is_marked(
     jpeg: bytes,
     received: list[ExportTraceServiceRequest],
 ) -> None:
-    app = create_app(replace(settings, fetch_timeout=0.5, request_timeout=1.0))
-    serving.answering.clear()
+    app = create_app(settings)
+    serving.error = (StatusCode.INTERNAL, "the model is broken")
     app.test_client().post("/predict", data=jpeg, content_type="image/jpeg")
     wait_for(lambda: received)
     app.extensions["gateway"].classifier.model.close()
     [resource] = received[0].resource_spans
     spans = {span.name: span for scope in resource.scope_spans for span in scope.spans}
-    assert attributes(spans["predict"]) == {"outcome": "error"}
+    assert attributes(spans["signature"]) == {"outcome": "error"}
 
 
 def attributes(span: Span) -> dict[str, str]:
