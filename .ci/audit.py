@@ -14,7 +14,7 @@ from packaging.version import Version
 ROOT = Path(__file__).resolve().parent.parent
 LOCKS = [
     *(f"{folder}/requirements.lock" for folder in ("gateway", "client", "model/server", "trainer")),
-    ".ci/requirements.lock",
+    *("bulk/tests/requirements.lock", ".ci/requirements.lock"),
 ]
 # The first versions without what is known of them; checked also where the database is unreachable.
 FIXED = {
