@@ -17,7 +17,7 @@ from gateway.errors import (
     TooManyRequests,
 )
 
-FIRST_PAUSE, LONGEST_PAUSE = 0.05, 1.0  # seconds, before a busy server is asked again
+LEAST_LEFT = 0.5  # seconds; with less, a busy server is not asked again
 
 ERRORS: dict[grpc.StatusCode, tuple[type[GatewayError], str]] = {
     grpc.StatusCode.UNAVAILABLE: (ModelUnavailable, "The model server is unreachable."),
@@ -76,7 +76,6 @@ class ModelChannel:
             response_deserializer=response_type.FromString,
         )
         metadata = (("x-request-id", request_id),) if request_id else None
-        pause = FIRST_PAUSE
         while True:
             left = deadline - time.monotonic()
             if left <= 0:
@@ -84,11 +83,11 @@ class ModelChannel:
             try:
                 return invoke(request, timeout=left, metadata=metadata)
             except grpc.RpcError as error:
-                jittered = random.uniform(0.5, 1.5) * pause
-                if not _is_busy(error) or time.monotonic() + jittered >= deadline:
+                left = deadline - time.monotonic()
+                seconds = pause(left)
+                if not _is_busy(error) or left - seconds < LEAST_LEFT:
                     raise _translate(error) from error
-            time.sleep(jittered)
-            pause = min(2 * pause, LONGEST_PAUSE)
+            time.sleep(seconds)
 
     def close(self) -> None:
         with self._lock:
@@ -111,6 +110,15 @@ class ModelChannel:
                 options = [*CHANNEL_OPTIONS, ("grpc.service_config", json.dumps(config))]
                 self._channel = grpc.insecure_channel(self._target, options)
             return self._channel
+
+
+def pause(left: float) -> float:
+    """How long to wait before a busy server is asked again, in seconds, if `left` are left.
+
+    The less time a request has left the more often it asks; if pauses grew instead, new requests
+    would overtake it until its time is over.
+    """
+    return random.uniform(0.5, 1.5) * left / 40
 
 
 def _is_busy(error: grpc.RpcError) -> bool:

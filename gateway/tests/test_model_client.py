@@ -19,6 +19,7 @@ from gateway.errors import (
     ModelUnavailable,
     TooManyRequests,
 )
+from gateway.model_channel import pause
 from gateway.model_client import ModelClient
 from gateway.signatures import Prediction
 from tf_serving import api_pb2 as tf
@@ -170,6 +171,10 @@ def test_a_server_that_stays_busy_is_too_many_requests(
         model.predict(list(IMAGES), signature, time.monotonic() + 1)
     assert caught.value.retry_after
     assert len(serving.requests) > 1
+
+
+def test_requests_with_less_time_left_ask_more_often() -> None:
+    assert max(pause(2) for _ in range(100)) < min(pause(20) for _ in range(100))
 
 
 def test_a_busy_server_is_available(model: ModelClient, serving: FakeServing) -> None:
