@@ -71,7 +71,10 @@ class FakeServing:
     """Answers as its attributes say, which may change between requests; records `requests`."""
 
     def __init__(
-        self, address: str = "127.0.0.1:0", options: tuple[tuple[str, int], ...] = ()
+        self,
+        address: str = "127.0.0.1:0",
+        options: tuple[tuple[str, int], ...] = (),
+        threads: int = 8,
     ) -> None:
         self.answering = threading.Event()  # while it is cleared, Predict waits
         self.reset()
@@ -79,7 +82,7 @@ class FakeServing:
         self.metadata: MutableSequence[dict[str, str | bytes]] = []
         self.metadata_calls = 0
         self._server = grpc.server(
-            ThreadPoolExecutor(8),
+            ThreadPoolExecutor(threads),
             options=[
                 ("grpc.so_reuseport", 0),
                 *options,  # of two values for one option the first counts

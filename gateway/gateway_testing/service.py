@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import BinaryIO, Self
 
 import requests
 import run_local
@@ -84,7 +84,7 @@ class Load:
         except requests.RequestException:
             return 0
 
-    def __enter__(self) -> "Load":
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -109,3 +109,18 @@ class Load:
     def statuses(self) -> list[int]:
         """The status of each request, 0 for one without an answer."""
         return [answer.result() for answer in self._answers]
+
+
+class Crowd(Load):
+    """So many clients at once, each of which sends a request as soon as the last is answered."""
+
+    def __init__(self, service: Service, jpeg: bytes, clients: int) -> None:
+        super().__init__(service, jpeg)
+        self._waiting = threading.Semaphore(clients)
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._waiting.acquire()
+            answer = self._pool.submit(self._send)
+            answer.add_done_callback(lambda _: self._waiting.release())
+            self._answers.append(answer)

@@ -30,8 +30,12 @@ class Pod:
         self.process.wait()
 
     def requests(self) -> int:
-        """How many requests this model server has received."""
-        return self.log.read_bytes().count(b"\n")
+        """How many requests this model server has worked on."""
+        return self.log.read_bytes().count(b"request\n")
+
+    def refusals(self) -> int:
+        """How many calls this model server had no thread for."""
+        return self.log.read_bytes().count(b"refusal\n")
 
 
 class Cluster:
