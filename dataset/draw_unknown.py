@@ -42,12 +42,12 @@ KINDS: tuple[Callable[[np.random.Generator], Image.Image], ...] = (
 VARIATIONS = 4  # of each kind
 
 
-def draw_unknown() -> dict[str, Image.Image]:
-    """The images by name; always the same ones."""
+def draw_unknown(variations: int = VARIATIONS) -> dict[str, Image.Image]:
+    """The images by name, several of each kind; always the same ones."""
     return {
         f"{kind.__name__}{number}": kind(np.random.default_rng([number, index]))
         for index, kind in enumerate(KINDS)
-        for number in range(VARIATIONS)
+        for number in range(variations)
     }
 
 
