@@ -96,7 +96,7 @@ class Client:
         try:
             response = self._session.post(self._url, timeout=self._timeout, **arguments)
         except requests.RequestException as error:
-            raise ServiceUnavailable(f"{self._url} does not answer: {error}") from error
+            raise ServiceUnavailable(f"{self._url} does not answer: {_cause(error)}") from error
         if response.status_code in (*BUSY, UNAUTHORIZED):
             raise ServiceUnavailable(_detail(response))
         return response
@@ -104,6 +104,11 @@ class Client:
 
 def is_url(source: str) -> bool:
     return source.startswith(("http://", "https://"))
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What an error began with, such as a refused connection."""
+    return _cause(error.__context__) if error.__context__ else error
 
 
 def _detail(response: requests.Response) -> str:

@@ -56,7 +56,8 @@ def test_an_unreachable_service(image: Path, capsys: Capture) -> None:
         unused.bind(("127.0.0.1", 0))
         port = unused.getsockname()[1]
         assert run(image, "--host", f"127.0.0.1:{port}") == UNAVAILABLE
-    assert "does not answer" in capsys.readouterr().err
+    expected = f"sports: http://127.0.0.1:{port}/v1/predictions does not answer: [Errno "
+    assert capsys.readouterr().err.startswith(expected)
 
 
 def test_an_error_without_a_problem_object(stub: StubService, image: Path, capsys: Capture) -> None:
