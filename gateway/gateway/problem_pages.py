@@ -20,8 +20,8 @@ TEMPLATE = """{% macro marked_up(text) -%}
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <title>{{ problem.title }}</title>
 <link rel="icon" href="/page/icon.svg">
-<link rel="stylesheet" href="/page/page.css">
-<main>
+<link rel="stylesheet" href="/page/base.css">
+<main class="text">
 <h1>{{ problem.title }}</h1>
 <p>HTTP status {{ problem.status }}</p>
 <h2>When it occurs</h2>

@@ -25,8 +25,6 @@ from gateway.version import VERSION
 PAGE = Path(__file__).parent / "page"
 OPENAPI = Path(__file__).parent / "openapi.yaml"
 DAY = 86_400  # seconds
-# The lanes of the page before the first answer, which brings the model's own labels.
-LABELS = ("badminton", "cricket", "karate", "soccer", "swimming", "tennis", "wrestling")
 EXAMPLES = sorted(file.stem for file in (PAGE / "examples").glob("*.jpg"))
 MODULES = sorted({file.name for file in PAGE.glob("*.js")} - {"docs.js"})
 # Nothing from elsewhere and nothing inline; data: and blob: are images that the page makes itself.
@@ -54,9 +52,7 @@ def protect(response: Response) -> Response:
 @site.get("/")
 def page() -> Response:
     settings = current_app.extensions["gateway"].settings
-    return _rendered(
-        "index.html", settings=settings, labels=LABELS, examples=EXAMPLES, modules=MODULES
-    )
+    return _rendered("index.html", settings=settings, examples=EXAMPLES, modules=MODULES)
 
 
 @site.get("/page/<name>")
@@ -92,7 +88,8 @@ def viewer_file(name: str) -> Response:
 def _rendered(template: str, **values: object) -> Response:
     response = make_response(render_template(template, **values))
     response.add_etag()
-    return response.make_conditional(request)
+    response.make_conditional(request)  # in place
+    return response
 
 
 @cache

@@ -3,12 +3,21 @@
 import { drawHeatmap } from "/page/heatmap.js";
 import { advice, isPassing, kindOf } from "/page/problems.js";
 import { curl, python } from "/page/snippets.js";
-import { percent, ranking, times, verdict } from "/page/words.js";
+import { introduction, percent, ranking, times, verdict } from "/page/words.js";
 
 export const element = (id) => document.getElementById(id);
 export const show = (id, shown) => { element(id).hidden = !shown; };
 
 const NARROW = matchMedia("(max-width: 59.99rem)");
+
+const MOST_LANES = 12;
+
+// The labels of the model, before anything was asked.
+export function introduce(labels) {
+  if (element("main").classList.contains("asked")) return;
+  element("note").textContent = introduction(labels);
+  if (labels.length <= MOST_LANES) setLanes(labels);
+}
 
 export function showImage(source, image) {
   element("main").classList.add("asked");
@@ -55,10 +64,12 @@ export function showProblem(problem, source) {
   show("again", isPassing(problem));
   element("status").textContent = "";
   fillLanes(null);
-  if (kindOf(problem) !== "unauthorized") return;
+  if (!needsKey(problem)) return;
+  show("key-section", true);
   element("key-section").open = true;
-  element("key").focus();
 }
+
+export const needsKey = (problem) => kindOf(problem) === "unauthorized";
 
 // The page of the service that explains the problem.
 function explanation(problem) {
@@ -71,8 +82,9 @@ function explanation(problem) {
 
 // The verdict is what one came for: it is brought into view and read out.
 export function present(id = "verdict") {
-  const section = NARROW.matches && id === "verdict" ? element("field") : element(id);
-  section.scrollIntoView({ block: NARROW.matches ? "start" : "nearest" });
+  const isVerdict = id === "verdict";
+  const section = element(NARROW.matches && isVerdict ? "field" : id);
+  section.scrollIntoView({ block: NARROW.matches || !isVerdict ? "start" : "nearest" });
   element(id).focus({ preventScroll: true });
 }
 
@@ -83,14 +95,14 @@ function setBoard(kind) {
   show("problem", kind === "problem");
 }
 
-// Each label keeps its lane.
+// Each label keeps its lane; of very many, only the best have one.
 function fillLanes(prediction) {
   const lanes = element("lanes");
   lanes.classList.toggle("empty", !prediction);
   const values = prediction?.probabilities ?? {};
   const names = Object.keys(values);
-  const shown = [...lanes.querySelectorAll("b")].map((name) => name.textContent);
-  if (prediction && names.join() !== shown.join()) lanes.replaceChildren(...names.map(lane));
+  if (names.length > MOST_LANES) setLanes(ranking(prediction).slice(0, MOST_LANES).map(([label]) => label));
+  else if (prediction) setLanes(names);
   const best = prediction && ranking(prediction)[0][0];
   for (const item of lanes.children) {
     const label = item.querySelector("b").textContent;
@@ -98,6 +110,12 @@ function fillLanes(prediction) {
     item.querySelector("i").style.width = `${100 * (values[label] ?? 0)}%`;
     item.querySelector("output").textContent = prediction ? percent(values[label]) : "–";
   }
+}
+
+function setLanes(labels) {
+  const lanes = element("lanes");
+  const shown = [...lanes.querySelectorAll("b")].map((name) => name.textContent);
+  if (labels.join() !== shown.join()) lanes.replaceChildren(...labels.map(lane));
 }
 
 function lane(label) {

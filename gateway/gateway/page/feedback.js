@@ -1,34 +1,23 @@
 // Tells the service what an image really shows, if it takes that.
 
 import { element, show } from "/page/answer.js";
-import { authorization, requestOf } from "/page/service.js";
+import { authorization, describeModel, requestOf } from "/page/service.js";
 
 const PROMISE = element("feedback-status").textContent;
-let labels = null; // null: not asked yet; none: the service takes no feedback
 let subject = null;
 
 // entry: the one that is shown; without its file or URL it cannot be sent again.
 export async function offerFeedback(entry) {
   subject = entry;
   show("feedback", false);
-  labels ??= await takenLabels();
-  if (subject !== entry || !labels.length || !(entry.file || !entry.name)) return;
-  const options = [...labels, "none"].filter((label) => label !== entry.prediction.label || entry.prediction.known === false);
+  const model = await describeModel();
+  if (subject !== entry || !model?.feedback || (entry.name && !entry.file)) return;
+  const options = [...model.labels, "none"].filter((label) => label !== entry.prediction.label || entry.prediction.known === false);
   element("right").replaceChildren(...options.map((label) => new Option(label === "none" ? "none of these" : label, label)));
   element("feedback").open = false;
   show("feedback-form", true);
   element("feedback-status").textContent = PROMISE;
   show("feedback", true);
-}
-
-async function takenLabels() {
-  try {
-    const response = await fetch("/v1/model", { headers: authorization() });
-    const model = await response.json();
-    return response.ok && model.feedback ? model.labels : [];
-  } catch {
-    return [];
-  }
 }
 
 export async function sendFeedback() {

@@ -1,14 +1,15 @@
 // The answers of this visit, as a grid; they survive a reload of the page in its tab.
 
 import { element, show } from "/page/answer.js";
-import { percent } from "/page/words.js";
+import { noneOf, percent } from "/page/words.js";
 
 const STORE = "answers";
 const MOST = 32;
 const SIDE = 320; // pixels of a kept image
 
-// Entries, newest first: { source, name, image, prediction or problem, took, asked, small }.
+// Entries, newest first: { source, name, file, image, prediction or problem, took, asked, small }.
 let entries = [];
+let shown = null; // the entry that is open
 let open = () => {};
 
 export function restore(onOpen) {
@@ -30,8 +31,8 @@ export async function add(added) {
   store();
 }
 
-export function mark(current) {
-  for (const entry of entries) entry.current = entry === current;
+export function mark(entry) {
+  shown = entry;
   draw();
 }
 
@@ -42,17 +43,17 @@ function draw() {
 
 function card(entry) {
   const button = document.createElement("button");
-  const shown = document.createElement(entry.small ? "img" : "span");
+  const image = document.createElement(entry.small ? "img" : "span");
   const text = document.createElement("span");
   const title = document.createElement("b");
-  shown.className = "blank";
-  if (entry.small) Object.assign(shown, { src: entry.small, alt: "" });
+  image.className = "blank";
+  if (entry.small) Object.assign(image, { src: entry.small, alt: "" });
   title.textContent = titleOf(entry);
   text.append(title, entry.source.split("/").pop() || entry.source);
   button.type = "button";
   button.title = entry.source;
-  button.setAttribute("aria-current", Boolean(entry.current));
-  button.append(shown, text);
+  button.setAttribute("aria-current", entry === shown);
+  button.append(image, text);
   button.addEventListener("click", () => open(entry));
   const item = document.createElement("li");
   item.append(button);
@@ -61,13 +62,13 @@ function card(entry) {
 
 function titleOf({ prediction, problem }) {
   if (problem) return problem.title ?? "No answer";
-  if (prediction.known === false) return "none of the seven";
+  if (prediction.known === false) return noneOf(prediction);
   return `${prediction.label} ${percent(prediction.probability)}`;
 }
 
 // As many as the tab has room for.
 function store() {
-  const kept = entries.map(({ image, file, current, ...entry }) => entry);
+  const kept = entries.map(({ image, file, ...entry }) => entry);
   while (kept.length) {
     try {
       sessionStorage.setItem(STORE, JSON.stringify(kept));

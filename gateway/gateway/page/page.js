@@ -1,10 +1,10 @@
 // The page: takes images in every way they come, and shows what the service says.
 
-import { element, present, show, showImage, showPrediction, showProblem, showWaiting, switchHeat } from "/page/answer.js";
+import { element, introduce, needsKey, present, show, showImage, showPrediction, showProblem, showWaiting, switchHeat } from "/page/answer.js";
 import { offerFeedback, sendFeedback } from "/page/feedback.js";
 import { add, mark, restore } from "/page/history.js";
-import { tooLarge } from "/page/problems.js";
-import { ask } from "/page/service.js";
+import { NO_IMAGE, tooLarge } from "/page/problems.js";
+import { ask, describeModel } from "/page/service.js";
 import { fromFile, fromUrl, imagesOf } from "/page/transfer.js";
 
 const MOST = 16; // images in one request
@@ -16,6 +16,7 @@ let last = []; // the images that were asked last
 // An answer that another question has overtaken only goes into the history.
 async function classify(all) {
   if (!all.length) return;
+  show("surplus", all.length > MOST);
   const images = all.slice(0, MOST);
   const number = ++latest;
   const asked = Date.now();
@@ -36,7 +37,7 @@ async function classify(all) {
   if (outcome.cancelled) return current && showStopped();
   if (outcome.problem) return current && fail(outcome.problem);
   const entries = outcome.answer.predictions.map((answer, i) => entryOf(images[i], answer, took, asked - i, i ? null : shown));
-  if (current) reveal(entries, all.length);
+  if (current) openEntry(entries[0], entries.length > 1 ? "results-title" : "verdict");
   add(entries);
 }
 
@@ -44,11 +45,6 @@ function entryOf({ source, file }, answer, took, asked, shown) {
   const { error, preview, ...prediction } = answer;
   const image = file ? shown ?? URL.createObjectURL(file) : preview ?? null;
   return { source, file, name: file ? source : null, image, took, asked, ...(error ? { problem: error } : { prediction }) };
-}
-
-function reveal(entries, sent) {
-  openEntry(entries[0], entries.length > 1 ? "results-title" : "verdict");
-  if (sent > MOST) element("status").textContent = `The first ${MOST} of ${sent} images were sent.`;
 }
 
 function openEntry(entry, focused = "verdict") {
@@ -62,17 +58,30 @@ function openEntry(entry, focused = "verdict") {
     offerFeedback(entry);
   }
   // The grid may only be drawn after this.
-  requestAnimationFrame(() => present(entry.problem && focused === "verdict" ? "answer" : focused));
+  requestAnimationFrame(() => present(focused));
 }
 
 function fail(problem) {
   showWaiting(false);
   mark(null);
   showProblem(problem, last[0].source);
+  present();
+  if (needsKey(problem)) element("key").focus();
 }
 
 function showStopped() {
   showProblem({ detail: "Stopped.", advice: "Ask again, or choose another image." }, "");
+}
+
+function classifyWhatIsIn(transfer) {
+  const images = imagesOf(transfer);
+  if (images.length) classify(images);
+  else showProblem(NO_IMAGE);
+}
+
+async function introduceModel() {
+  const model = await describeModel();
+  if (model) introduce(model.labels);
 }
 
 function chooseFrom(input) {
@@ -90,6 +99,7 @@ element("by-url").addEventListener("submit", (event) => {
 });
 element("key-form").addEventListener("submit", (event) => {
   event.preventDefault();
+  introduceModel();
   classify(last);
 });
 element("feedback-form").addEventListener("submit", (event) => {
@@ -99,18 +109,24 @@ element("feedback-form").addEventListener("submit", (event) => {
 element("again").addEventListener("click", () => classify(last));
 element("cancel").addEventListener("click", () => cancel.abort("cancelled"));
 element("show-heat").addEventListener("change", switchHeat);
-element("preview").addEventListener("error", () => show("shown", false)); // not an image that browsers show
+element("preview").addEventListener("load", ({ target }) => {
+  element("shown").style.setProperty("--ratio", target.naturalWidth / target.naturalHeight);
+});
+element("preview").addEventListener("error", () => { // not an image that browsers show
+  show("shown", false);
+  show("invitation", true);
+});
 
 for (const kind of ["dragenter", "dragover", "dragleave", "drop"]) {
   document.addEventListener(kind, (event) => {
     event.preventDefault();
     element("frame").classList.toggle("over", kind === "dragenter" || kind === "dragover");
-    if (kind === "drop") classify(imagesOf(event.dataTransfer));
+    if (kind === "drop") classifyWhatIsIn(event.dataTransfer);
   });
 }
 document.addEventListener("paste", (event) => {
   const typing = event.target instanceof HTMLInputElement;
-  if (!typing || event.clipboardData.files.length) classify(imagesOf(event.clipboardData));
+  if (!typing || event.clipboardData.files.length) classifyWhatIsIn(event.clipboardData);
 });
 
 const examples = [...document.querySelectorAll("[data-example]")];
@@ -132,6 +148,7 @@ for (const button of document.querySelectorAll("[data-copies]")) {
 }
 
 restore(openEntry);
+introduceModel();
 // /?example=tennis answers that one at once.
 const wanted = new URLSearchParams(location.search).get("example");
 examples.find((button) => button.dataset.example === wanted)?.click();

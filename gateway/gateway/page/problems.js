@@ -55,6 +55,9 @@ export function foreign(status) {
   };
 }
 
+export const NO_IMAGE = {
+  status: 400, type: "/problems/invalid-request", detail: "That is neither an image nor the address of one.",
+};
 export const UNREACHABLE = {
   detail: "The service does not answer.",
   advice: "Check your connection, then try again.",

@@ -5,6 +5,19 @@ import { foreign, kindOf, TIMED_OUT, UNREACHABLE } from "/page/problems.js";
 const PATH = "/v1/predictions";
 const GRACE = 5; // seconds for the way there and back
 
+let described = null; // what the service says about its model
+
+// Returns the answer of /v1/model, or null.
+export async function describeModel() {
+  if (described) return described;
+  try {
+    const response = await fetch("/v1/model", { headers: authorization() });
+    if (response.ok) described = await response.json();
+  } catch { // asked again when it is needed
+  }
+  return described;
+}
+
 export function authorization() {
   const key = document.getElementById("key").value;
   return key ? { Authorization: `Bearer ${key}` } : {};
@@ -28,7 +41,7 @@ export function requestOf(images) {
 }
 
 // Returns { answer }, { problem }, or { cancelled: true } after `cancel`, an AbortController, was used.
-export async function ask(images, cancel, explain = true) {
+export async function ask(images, cancel, explain = described?.explain ?? true) {
   const { body, headers, preview = false } = requestOf(images);
   const timer = setTimeout(() => cancel.abort("time"), 1000 * (Number(document.body.dataset.seconds) + GRACE));
   try {
