@@ -1,7 +1,7 @@
 """Measure a model on images that it was not trained on.
 
     python trainer/evaluate.py --data FOLDER --manifest runs/first/manifest.csv \\
-        --saved-model model/sport-classification-model/3 --further FOLDER --others FOLDER \\
+        --saved-model model/sport-classification-model/4 --further FOLDER --others FOLDER \\
         --card model/README.md
 
 A running service can be measured through its API instead (--server http://localhost:9696);

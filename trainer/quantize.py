@@ -1,6 +1,6 @@
 """Write an int8 copy of a version for OpenVINO, beside its SavedModel.
 
-    python trainer/quantize.py --version model/sport-classification-model/3 \\
+    python trainer/quantize.py --version model/sport-classification-model/4 \\
         --data FOLDER --manifest dataset/manifest.csv
 
 Convolutions become int8 (Jacob et al. 2018); everything from the pooling on stays in float.

@@ -17,7 +17,7 @@ from gateway.signatures import IN_DOMAIN_BOUNDARY
 
 ROOT = Path(__file__).parents[2]
 MODEL = max((ROOT / "model" / "sport-classification-model").iterdir(), key=lambda f: int(f.name))
-RECOGNISED = {"badminton", "cricket", "karate", "soccer", "swimming", "tennis"}  # as README says
+RECOGNISED = {"badminton", "cricket", "soccer", "swimming", "tennis"}  # as the model card says
 
 
 @pytest.fixture(scope="module")
@@ -40,9 +40,12 @@ def test_recognises_the_samples(outputs: dict[str, dict[str, Any]]) -> None:
     assert {name for name, label in predicted.items() if label == name} >= RECOGNISED
 
 
-def test_the_apple_has_the_lowest_in_domain(outputs: dict[str, dict[str, Any]]) -> None:
-    in_domain = {name: float(output["in_domain"]) for name, output in outputs.items()}
-    assert min(in_domain, key=in_domain.__getitem__) == "apple"
+def test_accepts_what_it_recognises_and_rejects_the_apple(
+    outputs: dict[str, dict[str, Any]],
+) -> None:
+    accepted = {name for name, out in outputs.items() if out["in_domain"] >= IN_DOMAIN_BOUNDARY}
+    assert accepted >= RECOGNISED
+    assert "apple" not in accepted
 
 
 def test_the_heat_map_shows_the_ball(outputs: dict[str, dict[str, Any]]) -> None:
