@@ -6,7 +6,7 @@ from typing import Any
 import pyarrow as pa
 import ray
 from pyarrow import parquet
-from ray.data import ActorPoolStrategy, DataContext
+from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
 
 from gateway.config import Settings
 from sports_bulk import storage
@@ -15,8 +15,13 @@ from sports_bulk.fetch import Fetch
 from sports_bulk.plan import Plan
 
 PARTS_AT_ONCE = 20_000  # in one dataset: the driver keeps some kilobytes for each
-WORKERS_PER_FETCHER = 8
+WORKERS_PER_FETCHER = 8  # and per writer
 PARTS_PER_FETCHER = 8  # at once: a source that does not answer holds up one of them
+FETCHED_BYTES = 32_000_000  # that wait for each worker, or that one part has, if this is more
+TABLES: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
+# Less than a processor is counted for those that compute, so that the others, which mostly wait,
+# find room beside them; and a little for these, so that none is where Ray has no processor.
+COMPUTING, WAITING = TABLES | {"num_cpus": 0.9}, TABLES | {"num_cpus": 0.01}
 
 
 def run(plan: Plan, workers: int, settings: Settings) -> Iterator[int]:
@@ -25,26 +30,29 @@ def run(plan: Plan, workers: int, settings: Settings) -> Iterator[int]:
     Args:
         workers: the most processors that compute.
     """
+    missing = plan.missing()
+    workers = min(workers, len(missing))
     context = DataContext.get_current()
     context.target_max_block_size = None  # a part stays one block, from its rows to its file
     context.enable_progress_bars = context.print_on_execution_start = False
-    fetchers = ActorPoolStrategy(
-        size=-(-workers // WORKERS_PER_FETCHER), max_concurrent_calls_per_actor=PARTS_PER_FETCHER
+    context.execution_options.resource_limits = ExecutionResources.for_limits(
+        object_store_memory=workers * FETCHED_BYTES
     )
-    classifiers = ActorPoolStrategy(size=workers)
-    fetch, model = (plan, settings), (plan.model, plan.precision, settings)
-    missing = plan.missing()
+    few = -(-workers // WORKERS_PER_FETCHER)
+    pool = ActorPoolStrategy(size=few, max_concurrent_calls_per_actor=PARTS_PER_FETCHER)
+    fetching = {"fn_constructor_args": (plan, settings), "compute": pool, **WAITING}
+    model = (plan.model, plan.precision, settings)
+    pool = ActorPoolStrategy(size=workers)
+    classifying = {"fn_constructor_args": model, "compute": pool, **COMPUTING}
+    writing = {"fn_args": (plan,), "compute": TaskPoolStrategy(few), **WAITING}
     for start in range(0, len(missing), PARTS_AT_ONCE):
         done = (
             read(missing[start : start + PARTS_AT_ONCE])
-            .map_batches(Fetch, fn_constructor_args=fetch, compute=fetchers, num_cpus=0, **TABLES)
-            .map_batches(Classifier, fn_constructor_args=model, compute=classifiers, **TABLES)
-            .map_batches(write_parquet, fn_args=(plan,), num_cpus=0, **TABLES)
+            .map_batches(Fetch, **fetching)
+            .map_batches(Classifier, **classifying)
+            .map_batches(write_parquet, **writing)
         )
         yield from (int(row["part"]) for row in done.iter_rows())
-
-
-TABLES: dict[str, Any] = {"batch_format": "pyarrow", "batch_size": None}
 
 
 def read(parts: list[int]) -> Any:

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -9,7 +10,6 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pyarrow as pa
 import pyarrow.compute as pc
 from jinja2 import Environment
 from PIL import Image
@@ -91,16 +91,8 @@ def write_report(plan: Plan, settings: Settings, run: str) -> Findings:
         run: how long this run took and what it cost, in words.
     """
     findings = Findings()
-    buffer, writer = pa.BufferOutputStream(), None
-    for batch in _batches(plan):
-        findings.add(batch)
-        errors = batch.filter(batch.column("error").is_valid()).select(ERROR_COLUMNS)
-        writer = writer or parquet.ParquetWriter(buffer, errors.schema, compression="zstd")
-        if errors.num_rows:
-            writer.write_batch(errors)
-    if writer:
-        writer.close()
-    storage.write(storage.join(plan.output, "errors.parquet"), memoryview(buffer.getvalue()))
+    with storage.output_stream(storage.join(plan.output, "errors.parquet")) as file:
+        _write_errors(file, findings, _batches(plan))
     summary = f"{findings.summary()}\n{run}\n"
     storage.write(storage.join(plan.output, "summary.txt"), summary.encode())
     page = Environment(autoescape=True).from_string(TEMPLATE.read_text())
@@ -108,6 +100,18 @@ def write_report(plan: Plan, settings: Settings, run: str) -> Findings:
     html = page.render(plan=plan, findings=findings, run=run, examples=thumbnails)
     storage.write(storage.join(plan.output, "report.html"), html.encode())
     return findings
+
+
+def _write_errors(file: Any, findings: Findings, batches: Iterator[Any]) -> None:
+    """Write the rows that failed, and count all."""
+    first = next(batches)
+    errors = first.select(ERROR_COLUMNS).schema
+    with parquet.ParquetWriter(file, errors, compression="zstd") as writer:
+        for batch in itertools.chain([first], batches):
+            findings.add(batch)
+            failed = batch.filter(batch.column("error").is_valid()).select(ERROR_COLUMNS)
+            if failed.num_rows:
+                writer.write_batch(failed)
 
 
 def _batches(plan: Plan) -> Iterator[Any]:

@@ -90,3 +90,9 @@ def write(uri: str, data: bytes | memoryview) -> None:
         return
     with system.open_output_stream(path) as file:  # objects appear when they are complete
         file.write(data)
+
+
+def output_stream(uri: str) -> Any:
+    """A file to write to, for what is too large for the memory; it replaces what was there."""
+    system, path = locate(uri)
+    return system.open_output_stream(path)
