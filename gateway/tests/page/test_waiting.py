@@ -3,7 +3,7 @@
 from gateway_testing.fake_serving import FakeServing
 from playwright.sync_api import Page, expect
 
-from page.checks import check_accessible, choose, expect_label, file
+from page.checks import choose, expect_label, file
 from page.conftest import NewPage
 
 
@@ -67,6 +67,5 @@ def test_the_history_survives_a_reload(
     expect_label(page)
     expect(page.locator("#preview")).to_be_visible()
     expect(page.get_by_label("Show where the model looked")).to_be_visible()
-    check_accessible(page)
     assert len(serving.requests) == asked
     expect(new_page().locator("#results")).to_be_hidden()  # another tab's
