@@ -48,6 +48,8 @@ $(TESTED:%=test-%): test-%: $(VENV)/dev/ready
 	    --dist loadfile --junitxml=$(REPORTS)/$(subst /,-,$*).xml \
 	    $(if $(COVERAGE),$(if $(filter $*,$(COVERED)),--cov)) $(TEST_FLAGS)
 
+test-bulk: $(wildcard $(VENV)/bulk/ready)
+
 setup: $(VENV)/dev/ready
 
 lint: lint-style lint-types lint-bench-types
