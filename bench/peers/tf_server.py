@@ -18,7 +18,8 @@ THREADS = 4 * len(os.sched_getaffinity(0))  # tensorflow_serving/model_servers/s
 
 class PredictionService(prediction_service_pb2_grpc.PredictionServiceServicer):  # type: ignore[misc]
     def __init__(self, folder: Path) -> None:
-        newest = max(folder.iterdir(), key=lambda version: int(version.name))
+        versions = [each for each in folder.iterdir() if each.name.isdecimal()]
+        newest = max(versions, key=lambda version: int(version.name))
         self._model = tf.saved_model.load(str(newest))  # its variables live as long as it does
         self._infer = self._model.signatures["serving_default"]
 
