@@ -1,3 +1,4 @@
+import shutil
 import ssl
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -13,6 +14,7 @@ from flask.testing import FlaskClient
 from gateway_testing.drawings import encode, gradient
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer
+from playwright.sync_api import Browser, expect, sync_playwright
 
 from gateway import fetcher
 from gateway.app import create_app
@@ -40,6 +42,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 @pytest.fixture(scope="session")
 def jpeg() -> bytes:
     return encode(gradient())
+
+
+@pytest.fixture(scope="session")
+def browser() -> Iterator[Browser]:
+    """Headless Chromium; Playwright can be started once in a process."""
+    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    if not chromium:
+        pytest.skip("needs chromium")
+    expect.set_options(timeout=60_000)  # on a busy machine
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        yield browser
+        browser.close()
 
 
 @pytest.fixture

@@ -1,8 +1,7 @@
 """Requests of pages on other origins."""
 
 import json
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 
 import pytest
@@ -10,9 +9,7 @@ from flask.testing import FlaskClient
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer, answer
 from gateway_testing.service import gateway
-from playwright.sync_api import Browser, sync_playwright
-
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+from playwright.sync_api import Browser
 
 ORIGIN = {"Origin": "https://shop.example"}
 PREFLIGHT = {
@@ -61,15 +58,6 @@ fetch("%s/predict", {method: "POST", body: "{}", headers: {"X-API-Key": "key"}})
 </script>"""
 
 
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Browser]:
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
-
-
-@pytest.mark.skipif(not CHROMIUM, reason="needs chromium")
 def test_a_real_page_on_another_origin(browser: Browser, serving: FakeServing) -> None:
     server = ImageServer()
     origin = server.url("").rstrip("/")

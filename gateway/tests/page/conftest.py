@@ -1,6 +1,5 @@
 """Headless Chromium in front of a real gunicorn; all tests of a process share both."""
 
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -9,28 +8,12 @@ import pytest
 from gateway_testing.fake_serving import FakeServing
 from gateway_testing.image_server import ImageServer
 from gateway_testing.service import Service, gateway, predict
-from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Page
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 SECONDS = 60  # for the browser, on a busy machine
 MAX_IMAGE_BYTES = 1_500_000
 
 NewPage = Callable[..., Page]
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if not CHROMIUM and Path(__file__).parent in item.path.parents:
-            item.add_marker(pytest.mark.skip(reason="needs chromium"))
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[Browser]:
-    expect.set_options(timeout=1000 * SECONDS)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        yield browser
-        browser.close()
 
 
 @pytest.fixture(scope="session")
