@@ -48,7 +48,6 @@ class Film:
 
 
 def test_screenshots(browser: Browser) -> None:
-    take_still(browser, "page.png", "soccer", viewport=DESKTOP)
     take_still(browser, "phone.png", "tennis", color_scheme="dark", **PHONE)
     page = browser.new_page(viewport=DESKTOP)
     page.goto(os.environ["SERVICE"])
