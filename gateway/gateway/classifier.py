@@ -28,9 +28,6 @@ class Wanted:
     data: bool = False  # the images' bytes
 
 
-NOTHING_MORE = Wanted()
-
-
 @dataclass(frozen=True)
 class Classifier:
     """Fetches and decodes images and asks the model, within the limits of the settings."""
@@ -44,10 +41,7 @@ class Classifier:
     cache: Cache | None
 
     def classify(
-        self,
-        images: list[ImageInput],
-        record: RequestRecord,
-        wanted: Wanted = NOTHING_MORE,
+        self, images: list[ImageInput], record: RequestRecord, wanted: Wanted
     ) -> list[Outcome]:
         """Fetch the images in parallel and send those that could be read to the model at once.
 

@@ -11,7 +11,6 @@ import yaml
 from flask import (
     Blueprint,
     Response,
-    current_app,
     jsonify,
     make_response,
     render_template,
@@ -20,6 +19,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from gateway.context import current_gateway
 from gateway.version import VERSION
 
 PAGE = Path(__file__).parent / "page"
@@ -51,8 +51,13 @@ def protect(response: Response) -> Response:
 
 @site.get("/")
 def page() -> Response:
-    settings = current_app.extensions["gateway"].settings
-    return _rendered("index.html", settings=settings, examples=EXAMPLES, modules=MODULES)
+    html = render_template(
+        "index.html", settings=current_gateway().settings, examples=EXAMPLES, modules=MODULES
+    )
+    response = make_response(html)
+    response.add_etag()
+    response.make_conditional(request)  # in place
+    return response
 
 
 @site.get("/page/<name>")
@@ -81,13 +86,6 @@ def viewer_file(name: str) -> Response:
     response = Response(body, mimetype=mimetypes.guess_type(name)[0])
     response.set_etag(etag)
     response.cache_control.max_age = DAY
-    response.make_conditional(request)  # in place
-    return response
-
-
-def _rendered(template: str, **values: object) -> Response:
-    response = make_response(render_template(template, **values))
-    response.add_etag()
     response.make_conditional(request)  # in place
     return response
 
