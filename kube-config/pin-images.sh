@@ -5,7 +5,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
-files=(docker-compose.yaml gateway/Dockerfile model/Dockerfile model/server/Dockerfile
+files=(docker-compose.yaml bulk/Dockerfile gateway/Dockerfile model/Dockerfile model/server/Dockerfile
     kube-config/overlays/*/Dockerfile)
 before='^(ARG [A-Z_]+_IMAGE=| +image: )'
 digest='(@sha256:[0-9a-f]{64})?'
