@@ -10,6 +10,7 @@ from gateway_testing.drawings import encode, gradient
 from gateway_testing.image_server import ImageServer
 
 from gateway import classifier
+from gateway.classifier import Wanted
 from gateway.errors import InvalidRequest, release_frames
 from gateway.records import Outcome, RequestRecord
 from gateway.request_images import ImageInput
@@ -60,7 +61,7 @@ def test_an_image_that_failed_is_freed_with_its_request(
     record = RequestRecord("a", time.monotonic(), time.monotonic() + 20)
     gc.disable()
     try:
-        [outcome] = classify([ImageInput(image_server.url("/large"))], record)
+        [outcome] = classify([ImageInput(image_server.url("/large"))], record, Wanted())
         assert outcome.error is not None
         assert outcomes
         del outcome, record
