@@ -6,6 +6,7 @@ import os
 import sys
 from collections.abc import Iterator
 
+from sports import interruption
 from sports.arguments import Options, parse_arguments
 from sports.classify import classify, report
 from sports.client import Client, ServiceUnavailable, is_url
@@ -17,6 +18,7 @@ ALL_CLASSIFIED, SOME_FAILED, WRONG_USE, UNAVAILABLE, INTERRUPTED = 0, 1, 2, 3, 1
 
 def main(arguments: list[str] | None = None) -> None:
     options = parse_arguments(arguments)
+    interruption.prepare()
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors=NAMES)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from termcolor import colored
 from tqdm import tqdm
 
+from sports import interruption
 from sports.arguments import Options
 from sports.client import Client, ServiceError
 from sports.heatmap import overlay_heatmap
@@ -26,6 +27,7 @@ def classify(client: Client, sources: list[str], writer: ResultWriter, options: 
     with ThreadPool(min(options.jobs, len(sources))) as pool:
         results = pool.imap(predict, sources)
         for result in tqdm(results, total=len(sources), disable=no_bar, unit="image"):
+            interruption.check()
             with tqdm.external_write_mode():  # without the bar on the line
                 writer.write(result)
                 if "error" in result:

@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from sports import interruption
 from sports.client import is_url
 
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp"}
@@ -53,6 +54,7 @@ def watch_folder(folder: Path, done: set[str]) -> Iterator[list[str]]:
             yield complete
         before = now
         time.sleep(INTERVAL)
+        interruption.check()
 
 
 def _states(folder: Path) -> Iterator[tuple[str, tuple[int, int]]]:

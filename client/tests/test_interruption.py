@@ -8,17 +8,26 @@ import json
 import signal
 import subprocess
 import sys
+import threading
+import weakref
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from sports import interruption
 from sports.__main__ import ALL_CLASSIFIED, INTERRUPTED
+from sports.sources import watch_folder
 from stub_service import StubService, run
 
 IMAGES, ANSWERED, JOBS = 30, 12, 4
 SECONDS = 120  # to wait for a process at most
+
+
+class Finalized:
+    """Something that ends while Ctrl-C comes."""
 
 
 @pytest.fixture
@@ -38,6 +47,21 @@ def default_ctrl_c() -> Iterator[None]:
     previous = signal.signal(signal.SIGINT, signal.default_int_handler)
     yield
     signal.signal(signal.SIGINT, previous)
+
+
+def test_ctrl_c_in_a_finalizer_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python ignores exceptions there, so that the command would watch on for ever."""
+    ignored: list[Any] = []
+    monkeypatch.setattr(interruption, "_interrupted", threading.Event())
+    monkeypatch.setattr(sys, "unraisablehook", ignored.append)
+    interruption.prepare()
+    finalized = Finalized()
+    reference = weakref.ref(finalized, lambda _: signal.raise_signal(signal.SIGINT))
+    del finalized
+    assert reference() is None
+    assert ignored[0].exc_type is KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        next(watch_folder(tmp_path, set()))
 
 
 @contextmanager
