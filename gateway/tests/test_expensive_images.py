@@ -2,6 +2,7 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,7 @@ def test_other_images_are_answered_meanwhile(service: Service, jpeg: bytes, name
         others = []
         while not all(future.done() for future in hostile):
             others.append(predict(service, jpeg).status_code)
+            time.sleep(0.05)  # the expensive ones have the processor when nobody else wants it
     assert {future.result().status_code for future in hostile} <= {200, 413, 429, 504}
     assert others.count(200) >= 0.9 * len(others) > 0
 
