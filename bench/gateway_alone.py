@@ -107,7 +107,7 @@ def _stage_seconds(running: Running) -> dict[str, float]:
     sums = dict.fromkeys(STAGES, 0.0)
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
-            if sample.name == "gateway_stage_seconds_sum":
+            if sample.name == "gateway_stage_seconds_sum" and sample.labels["stage"] in sums:
                 sums[sample.labels["stage"]] += sample.value
     return sums
 

@@ -16,7 +16,10 @@ OPERATIONS = PLAIN_EXPORT / "operations"  # float operations per image; written 
 OUR_MODEL = ROOT / "model/sport-classification-model"
 VERSION = max(OUR_MODEL.iterdir(), key=lambda folder: int(folder.name))  # the newest
 
-BATCHING = ("--enable_batching", f"--batching_parameters_file={ROOT / 'model/batching.conf'}")
+FLAGS = (
+    *("--enable_batching", f"--batching_parameters_file={ROOT / 'model/batching.conf'}"),
+    f"--grpc_max_threads={run_local.MODEL_THREADS}",
+)
 # As many request slots as clients; here all images come from one address.
 SLOTS_FOR_ALL = {"GATEWAY_MAX_IN_FLIGHT": "32", "GATEWAY_MAX_PER_SOURCE": "32"}
 
@@ -29,7 +32,7 @@ def ours(
     name: str, precision: str, settings: dict[str, str] | None = None, checkout: Path = ROOT
 ) -> Service:
     """Gateway and model server as `make run` starts them, for images from this machine."""
-    server = _model_server(OUR_MODEL, *BATCHING, f"--precision={precision}")
+    server = _model_server(OUR_MODEL, *FLAGS, f"--precision={precision}")
     return Service(name, (server, _gateway(checkout, settings or {})))
 
 
