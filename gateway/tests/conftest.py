@@ -47,7 +47,8 @@ def jpeg() -> bytes:
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium; Playwright can be started once in a process."""
-    chromium = shutil.which("chromium") or shutil.which("chromium-browser")
+    names = ("chromium-headless-shell", "chromium", "chromium-browser")  # the first takes half
+    chromium = next(filter(None, map(shutil.which, names)), None)
     if not chromium:
         pytest.skip("needs chromium")
     expect.set_options(timeout=60_000)  # on a busy machine
