@@ -51,6 +51,8 @@ class Compiler:
         }
         if self.threads:
             properties["INFERENCE_NUM_THREADS"] = self.threads
+            # Each process would pin its threads to the same, first processors.
+            properties["ENABLE_CPU_PINNING"] = False
         if self.cache:
             properties["CACHE_DIR"] = str(self.cache)
             files = sorted(self.cache.glob("*.blob"), key=lambda file: file.stat().st_mtime)
