@@ -200,6 +200,8 @@ def main() -> None:
         service = stack.enter_context(gateway(model.host, workers=2, output=log, **settings))
         with Traffic(service.url, source).running() as traffic:
             scene = Scene(model, service, traffic, disk, hostile)
+            # Some at once, so that both workers have started all their decoders.
+            _parallel(8, partial(_post_until, service.url, SAMPLES["soccer"], time.monotonic() + 3))
             time.sleep(CALM_SECONDS)
             before = memory(psutil.Process(service.process.pid))
             windows = cause_faults(scene, 60 * options.minutes)
