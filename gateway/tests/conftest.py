@@ -23,8 +23,8 @@ from gateway.config import Settings
 pytest.register_assert_rewrite("api.checks", "attacks.checks", "gateway_testing.waiting")
 
 # The files that take longest: pytest-xdist starts them first, and waits for none at the end.
-SLOWEST = ["end_to_end", "run_local", "faults", "memory", "answers", "contract", "openapi"]
-SLOWEST += ["overload", "generated_client"]
+SLOWEST = ["end_to_end", "run_local", "faults", "memory", "answers", "slow_clients", "decoders"]
+SLOWEST += ["expensive_images", "connection_limits", "overload", "openapi", "generated_client"]
 
 
 def pytest_configure(config: pytest.Config) -> None:
