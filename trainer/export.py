@@ -21,11 +21,11 @@ import tensorflow as tf
 from calibration import calibrate, reliability
 from data import DataError, LabelledImage, classes_of, held_out, load_batches, read_images
 from disturbances import DISTURBANCES, disturb
-from extra_assets import write_provenance, write_warm_up
+from extra_assets import write_held_out, write_provenance, write_warm_up
 from features import BATCH_SIZE
 from half_precision import cast_to_float16
 from network import SIZE, on_pixels
-from scipy.special import softmax
+from scipy.special import expit, softmax
 from servable import Servable, freeze
 
 MODEL_NAME = "sport-classification-model"
@@ -78,8 +78,9 @@ def export(folder: Path, data: Path, destination: Path, version: int) -> Path:
         raise ExportError(str(error)) from error
     write_warm_up(unfinished, MODEL_NAME)
     write_provenance(unfinished, folder, calibration, reliable)
-    expected = softmax(logits[0, :COMPARED] / calibration.temperature, axis=1)
-    compare(unfinished, images[:COMPARED], expected)
+    probabilities = softmax(logits[0] / calibration.temperature, axis=1)
+    write_held_out(unfinished, probabilities, expit(calibration.evidence(logits[0].max(1))))
+    compare(unfinished, images[:COMPARED], probabilities[:COMPARED])
     unfinished.rename(target)
     return target
 

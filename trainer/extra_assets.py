@@ -1,4 +1,4 @@
-"""The files in a SavedModel's `assets.extra` folder: warm-up requests and provenance."""
+"""The files in a SavedModel's `assets.extra` folder."""
 
 import hashlib
 import json
@@ -7,11 +7,14 @@ from dataclasses import asdict
 from importlib import metadata
 from pathlib import Path
 
+import numpy as np
 import run_folder
 import tensorflow as tf
 from calibration import Calibration, Reliability
 from network import SIZE
 from tensorflow_serving.apis import predict_pb2, prediction_log_pb2
+
+from gateway.metrics import SHARES
 
 FOLDER = "assets.extra"
 WARM_UP_BATCH_SIZES = (1, 2, 4, 8, 16)
@@ -32,6 +35,29 @@ def write_provenance(
     file = version / FOLDER / "provenance.json"
     file.parent.mkdir(exist_ok=True)
     file.write_text(json.dumps(provenance, indent=2) + "\n")
+
+
+def write_held_out(version: Path, probabilities: np.ndarray, in_domain: np.ndarray) -> None:
+    """Record how sure the version is of the held-out images, which monitoring/alerts.yaml repeats.
+
+    Each count is of the images up to a bound, as in the gateway's histograms.
+
+    Args:
+        probabilities: float [N, labels].
+        in_domain: float [N].
+    """
+
+    def counts(values: np.ndarray) -> dict[str, int]:
+        return {str(float(bound)): int((values <= bound).sum()) for bound in SHARES}
+
+    held_out = {
+        "images": len(in_domain),
+        "probability": counts(probabilities.max(1)),
+        "in_domain": counts(in_domain),
+    }
+    file = version / FOLDER / "held_out.json"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(json.dumps(held_out, indent=2) + "\n")
 
 
 def write_warm_up(version: Path, model_name: str) -> None:

@@ -75,6 +75,16 @@ def test_provenance_names_the_run(trained: Path, version: Path) -> None:
     assert provenance["versions"]["keras"] == keras.__version__
 
 
+def test_held_out_images_are_counted_by_how_sure_the_model_is(version: Path) -> None:
+    held_out = json.loads((version / "assets.extra" / "held_out.json").read_text())
+    for name in ("probability", "in_domain"):
+        counts = held_out[name]
+        assert list(counts.values()) == sorted(counts.values())
+        assert counts["1.0"] == held_out["images"] > 0
+    accepted = held_out["images"] - held_out["in_domain"]["0.5"]
+    assert accepted > held_out["images"] / 2
+
+
 def test_warm_up_requests(version: Path) -> None:
     file = version / "assets.extra" / "tf_serving_warmup_requests"
     assert file.stat().st_size < 10_000
