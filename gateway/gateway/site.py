@@ -19,6 +19,7 @@ from flask import (
 )
 from flask.typing import ResponseReturnValue
 
+from gateway.api_page import api_page
 from gateway.context import current_gateway
 from gateway.version import VERSION
 
@@ -54,10 +55,7 @@ def page() -> Response:
     html = render_template(
         "index.html", settings=current_gateway().settings, examples=EXAMPLES, modules=MODULES
     )
-    response = make_response(html)
-    response.add_etag()
-    response.make_conditional(request)  # in place
-    return response
+    return _conditional(html)
 
 
 @site.get("/page/<name>")
@@ -77,7 +75,7 @@ def openapi() -> ResponseReturnValue:
 
 @site.get("/docs")
 def docs() -> Response:
-    return send_from_directory(PAGE, "docs.html")
+    return _conditional(_docs())
 
 
 @site.get("/docs/<any('swagger-ui.css','swagger-ui-bundle.js'):name>")
@@ -88,6 +86,19 @@ def viewer_file(name: str) -> Response:
     response.cache_control.max_age = DAY
     response.make_conditional(request)  # in place
     return response
+
+
+def _conditional(html: str) -> Response:
+    """A page, not sent again to those who have it."""
+    response = make_response(html)
+    response.add_etag()
+    response.make_conditional(request)  # in place
+    return response
+
+
+@cache
+def _docs() -> str:
+    return api_page(_openapi())
 
 
 @cache

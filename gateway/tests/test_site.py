@@ -1,5 +1,6 @@
 """The API's description agrees with the service and the README; the page is safe to serve."""
 
+import html
 import re
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from openapi_spec_validator import validate
 from werkzeug import Response
 
 from gateway.errors import FeedbackNotStored, GatewayError
+from gateway.problem_pages import problems
 from gateway.site import HEADERS, PAGE
 
 API = (Path(__file__).parents[2] / "docs/api.md").read_text()
@@ -114,8 +116,8 @@ def test_the_page_loads_nothing_from_elsewhere_and_nothing_inline() -> None:
 
 
 def test_the_page_is_small(client: FlaskClient) -> None:
-    html = get(client, "/").get_data(as_text=True)
-    files = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', html))
+    text = get(client, "/").get_data(as_text=True)
+    files = set(re.findall(r'(?:src|href)="(/page/[^"]+)"', text))
     examples = {file for file in files if file.startswith("/page/examples/")}
     assert len(files - examples) >= 10
     assert sum(len(get(client, file).data) for file in files - examples | {"/"}) <= 60_000
@@ -131,10 +133,31 @@ def test_only_the_pages_files_are_served(client: FlaskClient, name: str) -> None
 
 def test_the_documentation_is_served_offline(client: FlaskClient) -> None:
     page = get(client, "/docs").get_data(as_text=True)
-    for path in re.findall(r'(?:src|href)="([^"]+)"', page):
-        response = get(client, path)
+    script = get(client, "/page/docs.js").get_data(as_text=True)
+    files = re.findall(r'(?:src|href)="(/[^"#]+)"', page) + re.findall(r'"(/docs/[^"]+)"', script)
+    assert len(files) > 10
+    for file in files:
+        response = get(client, file)
         assert response.status_code == 200
         assert len(response.data) > 50
+
+
+def test_the_documentation_has_every_route_and_problem(client: FlaskClient, document: Any) -> None:
+    page = html.unescape(get(client, "/docs").get_data(as_text=True)).replace("<code>", "`")
+    page = page.replace("</code>", "`")
+    for path, item in document["paths"].items():
+        assert all(operation["summary"] in page for operation in item.values())
+        assert path in page
+    assert all(f'href="/problems/{name}"' in page for name in problems())
+    assert """/predict -H 'Content-Type: application/json' -d '{"url": "https://""" in page
+    assert "/v1/feedback?label=tennis -F image=@image.jpg\n" in page
+    assert '"probability": 0.981,\n' in page
+
+
+@pytest.mark.parametrize("path", ["/", "/docs"])
+def test_a_page_is_not_sent_again_when_it_is_known(client: FlaskClient, path: str) -> None:
+    etag = client.get(path).headers["ETag"]
+    assert client.get(path, headers={"If-None-Match": etag}).status_code == 304
 
 
 def test_the_viewer_is_not_sent_again_when_it_is_known(client: FlaskClient) -> None:
