@@ -108,20 +108,9 @@ def test_the_python_example_works(service: Service, capfd: pytest.CaptureFixture
     assert capfd.readouterr().out.startswith("cricket 0.8")
 
 
-def test_the_readme_is_short_and_readable() -> None:
-    assert len(README.split()) <= 1300
-    text = re.sub(r"```.*?```", "", README, flags=re.DOTALL)
-    text = re.sub(r"\]\([^)]*\)", "]", text)
-    paragraphs = re.split(r"\n\s*\n|\n\||\|", text)
-    sentences = [s for part in paragraphs for s in re.split(r"(?<=[.:;?!])\s", part)]
-    too_long = [sentence for sentence in sentences if len(sentence.split()) > 30]
-    assert not too_long
-
-
-def test_the_make_targets_exist() -> None:
-    for command in ("make run", "make test"):
-        assert command in README
-        subprocess.run([*command.split(), "--dry-run"], cwd=ROOT, check=True, capture_output=True)
+@pytest.mark.parametrize("target", sorted(set(re.findall(r"(?:`|^)make (\w+)", README, re.M))))
+def test_the_make_targets_exist(target: str) -> None:
+    subprocess.run(["make", "--dry-run", target], cwd=ROOT, check=True, capture_output=True)
 
 
 @pytest.mark.parametrize("file", sorted(ROOT.glob("*.md")) + sorted(ROOT.glob("docs/*.md")))
