@@ -17,11 +17,11 @@ from gateway.tf_serving_client import specs
 from model_server.networks import Compiler, Networks
 from model_server.precision import choose
 from model_server.saved_model import DEFAULT_SIGNATURE, read_signatures
+from sports_bulk.predictions import Outcome, columns, prediction_schema
 
 CACHE = Path("~/.cache/sports-bulk").expanduser()  # of compiled networks, for the next start
 AT_ONCE = 4  # images in a computation; the embedded server's number
 DECODE_SECONDS = 300.0  # on the clock; the settings limit the processor time
-Outcome = Prediction | GatewayError
 
 
 class Model:
@@ -102,37 +102,5 @@ class Classifier:
             chunk = fetched[start : start + AT_ONCE]
             outcomes = self._model.classify([data[index].as_py() for index in chunk])
             for index, outcome in zip(chunk, outcomes, strict=True):
-                rows[index] |= _columns(outcome)
+                rows[index] |= columns(outcome)
         return pa.Table.from_pylist(rows, self.schema)
-
-
-def prediction_schema(labels: tuple[str, ...]) -> Any:
-    """The columns of the output; each label's is its probability."""
-    return pa.schema(
-        [
-            ("row", pa.int64()),
-            ("source", pa.string()),
-            ("label", pa.string()),
-            ("probability", pa.float32()),
-            ("known", pa.bool_()),
-            ("in_domain", pa.float32()),
-            *((label, pa.float32()) for label in labels),
-            ("model_version", pa.int64()),
-            ("error", pa.string()),
-            ("detail", pa.string()),
-            ("fetch_seconds", pa.float32()),
-        ]
-    )
-
-
-def _columns(outcome: Outcome) -> dict[str, object]:
-    if isinstance(outcome, GatewayError):
-        return {"error": outcome.slug, "detail": str(outcome)}
-    return {
-        "label": outcome.label,
-        "probability": outcome.probabilities[outcome.label],
-        "known": outcome.known,
-        "in_domain": outcome.in_domain,
-        **outcome.probabilities,
-        "model_version": outcome.version,
-    }

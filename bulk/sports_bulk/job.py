@@ -5,14 +5,13 @@ from typing import Any
 
 import pyarrow as pa
 import ray
-from pyarrow import parquet
 from ray.data import ActorPoolStrategy, DataContext, ExecutionResources, TaskPoolStrategy
 
 from gateway.config import Settings
-from sports_bulk import storage
 from sports_bulk.classify import Classifier
 from sports_bulk.fetch import Fetch
 from sports_bulk.plan import Plan
+from sports_bulk.predictions import write_parquet
 
 PARTS_AT_ONCE = 20_000  # in one dataset: the driver keeps some kilobytes for each
 WORKERS_PER_FETCHER = 8  # and per writer
@@ -32,22 +31,18 @@ def run(plan: Plan, workers: int, settings: Settings) -> Iterator[int]:
     """
     missing = plan.missing()
     workers = min(workers, len(missing))
-    context = DataContext.get_current()
-    context.target_max_block_size = None  # a part stays one block, from its rows to its file
-    context.enable_progress_bars = context.print_on_execution_start = False
-    context.execution_options.resource_limits = ExecutionResources.for_limits(
-        object_store_memory=workers * FETCHED_BYTES
-    )
     few = -(-workers // WORKERS_PER_FETCHER)
-    pool = ActorPoolStrategy(size=few, max_concurrent_calls_per_actor=PARTS_PER_FETCHER)
-    fetching = {"fn_constructor_args": (plan, settings), "compute": pool, **WAITING}
+    fetchers = ActorPoolStrategy(size=few, max_concurrent_calls_per_actor=PARTS_PER_FETCHER)
+    fetching = {"fn_constructor_args": (plan, settings), "compute": fetchers, **WAITING}
     model = (plan.model, plan.precision, settings)
-    pool = ActorPoolStrategy(size=workers)
-    classifying = {"fn_constructor_args": model, "compute": pool, **COMPUTING}
+    classifiers = ActorPoolStrategy(size=workers)
+    classifying = {"fn_constructor_args": model, "compute": classifiers, **COMPUTING}
     writing = {"fn_args": (plan,), "compute": TaskPoolStrategy(few), **WAITING}
+    _configure_ray_data(workers * FETCHED_BYTES)
     for start in range(0, len(missing), PARTS_AT_ONCE):
+        parts = [pa.table({"part": [part]}) for part in missing[start : start + PARTS_AT_ONCE]]
         done = (
-            read(missing[start : start + PARTS_AT_ONCE])
+            ray.data.from_arrow(parts)  # a block each, from which a fetcher reads its rows
             .map_batches(Fetch, **fetching)
             .map_batches(Classifier, **classifying)
             .map_batches(write_parquet, **writing)
@@ -55,15 +50,9 @@ def run(plan: Plan, workers: int, settings: Settings) -> Iterator[int]:
         yield from (int(row["part"]) for row in done.iter_rows())
 
 
-def read(parts: list[int]) -> Any:
-    """The parts as a dataset: a block with one row each, from which a fetcher reads its rows."""
-    return ray.data.from_arrow([pa.table({"part": [part]}) for part in parts])
-
-
-def write_parquet(batch: Any, plan: Plan) -> Any:
-    """Write a part's file, which nothing but its contents names: done twice, it is there once."""
-    part = batch.column("row")[0].as_py() // plan.rows_per_part
-    buffer = pa.BufferOutputStream()
-    parquet.write_table(batch, buffer, compression="zstd")
-    storage.write(plan.predictions_file(part), memoryview(buffer.getvalue()))
-    return pa.table({"part": [part]})
+def _configure_ray_data(memory: float) -> None:
+    context = DataContext.get_current()
+    context.target_max_block_size = None  # a part stays one block, from its rows to its file
+    context.enable_progress_bars = context.print_on_execution_start = False
+    limits = ExecutionResources.for_limits(object_store_memory=memory)
+    context.execution_options.resource_limits = limits

@@ -12,8 +12,8 @@ from pyarrow import parquet
 from results import errors
 
 from gateway.config import Settings
-from sports_bulk.classify import prediction_schema
 from sports_bulk.plan import Plan
+from sports_bulk.predictions import prediction_schema
 from sports_bulk.report import write_report
 
 SCHEMA = prediction_schema(("karate", "tennis"))
