@@ -1,12 +1,14 @@
-"""Jobs whose processes are killed: each row stands in the output exactly once."""
+"""A job whose processes are killed, one after another: each row stands in the output once."""
 
+import io
 import os
 import signal
 import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
+from dataclasses import dataclass
 from functools import partial
 from http.server import BaseHTTPRequestHandler
 from pathlib import Path
@@ -23,110 +25,134 @@ from results import predictions
 
 from sports_bulk.__main__ import main
 
-ROWS, FREE, PART = 40, 16, 4
+PART = 4
+# Rows that are served at once, after a process that computes was killed, and after the command was.
+FIRST, SECOND, ROWS = 16, 28, 40
 PATIENCE = 400.0  # seconds; for the models to be loaded on a busy machine
+Times = dict[Path, int]  # when each of the output's files was written
 
 
 class Source(ImageServer):
-    """Serves 40 images; the last 24 of them once they are released."""
+    """Serves 40 images, each of them once it is released."""
 
     def __init__(self, folder: Path) -> None:
         super().__init__()
-        self.released = threading.Event()
+        self._released = [threading.Event() for _ in range(ROWS)]
         self.list = folder / "urls.txt"
         self.list.write_text("".join(f"{self.url(f'/{row}.jpg')}\n" for row in range(ROWS)))
         for row in range(ROWS):
             self.routes[f"/{row}.jpg"] = partial(self._serve, row)
 
+    def release(self, rows: int) -> None:
+        for event in self._released[:rows]:
+            event.set()
+
     def _serve(self, row: int, handler: BaseHTTPRequestHandler) -> None:
-        if row >= FREE:
-            self.released.wait(PATIENCE)
+        self._released[row].wait(PATIENCE)
         answer(handler, SAMPLES[row % len(SAMPLES)].read_bytes())
 
 
-@pytest.fixture
-def source(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Source]:
-    source = Source(tmp_path)
-    monkeypatch.setenv("GATEWAY_ALLOW_PRIVATE_SOURCES", "true")
-    monkeypatch.setenv("GATEWAY_ALLOWED_PORTS", str(source.port))
-    monkeypatch.setenv("GATEWAY_FETCH_TIMEOUT", str(PATIENCE))
-    monkeypatch.setenv("GATEWAY_REQUEST_TIMEOUT", str(2 * PATIENCE))
-    yield source
-    source.released.set()
+@dataclass(frozen=True)
+class Story:
+    """What the files were when the command was killed, and after each of two further starts."""
+
+    output: Path
+    killed: Times
+    resumed: Times
+    repeated: Times
+    said: tuple[str, str]  # by the further starts
+
+
+@pytest.fixture(scope="module")
+def source(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Source]:
+    source = Source(tmp_path_factory.mktemp("source"))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GATEWAY_ALLOW_PRIVATE_SOURCES", "true")
+        patch.setenv("GATEWAY_ALLOWED_PORTS", str(source.port))
+        patch.setenv("GATEWAY_MAX_PER_SOURCE", str(ROWS))  # those that wait hold up nobody
+        patch.setenv("GATEWAY_FETCH_TIMEOUT", str(PATIENCE))
+        patch.setenv("GATEWAY_REQUEST_TIMEOUT", str(2 * PATIENCE))
+        yield source
+    source.release(ROWS)
     source.stop()
 
 
+@pytest.fixture(scope="module")
+def story(ray_address: str, source: Source, tmp_path_factory: pytest.TempPathFactory) -> Story:
+    """Starting Ray's processes and loading the model takes long: the tests share one job."""
+    output = tmp_path_factory.mktemp("job") / "out"
+    source.release(FIRST)
+    with started(ray_address, source, output) as process:
+        wait_for_rows(output, FIRST, process)
+        os.kill(classifier(), signal.SIGKILL)
+        source.release(SECOND)
+        wait_for_rows(output, SECOND, process)
+        process.kill()
+    killed = times(output)
+    assert not (output / "errors.parquet").exists()
+    source.release(ROWS)
+    first = start_again(source, output)
+    resumed = times(output)
+    (output / "summary.txt").unlink()
+    second = start_again(source, output)
+    return Story(output, killed, resumed, times(output), (first, second))
+
+
 @contextmanager
-def half_done(ray_address: str, source: Source, output: Path) -> Iterator[subprocess.Popen[bytes]]:
-    """The command in a process of its own, once it has done what it can."""
+def started(ray_address: str, source: Source, output: Path) -> Iterator[subprocess.Popen[bytes]]:
+    """The command in a process of its own."""
     command = [sys.executable, "-m", "sports_bulk", str(source.list), str(output)]
-    options = [f"--rows-per-file={PART}", "--address", ray_address]
+    options = [f"--rows-per-file={PART}", "--workers=1", "--address", ray_address]
     with subprocess.Popen([*command, *options]) as process:
         try:
-            wait_for(
-                lambda: len(done(output)) == FREE // PART or process.poll() is not None, PATIENCE
-            )
             yield process
         finally:
             process.kill()
 
 
-def done(output: Path) -> list[Path]:
-    return list((output / "predictions").glob("part-*.parquet"))
+def start_again(source: Source, output: Path) -> str:
+    """Start the command in this process; returns what it said."""
+    with redirect_stderr(io.StringIO()) as said:
+        main([str(source.list), str(output), "--workers=1"])
+    return said.getvalue()
 
 
-def classifiers() -> list[int]:
-    """The processes that compute."""
-    return [
+def wait_for_rows(output: Path, rows: int, process: "subprocess.Popen[bytes]") -> None:
+    wait_for(lambda: len(times(output)) == rows // PART or process.poll() is not None, PATIENCE)
+    assert process.poll() is None
+
+
+def times(output: Path) -> Times:
+    files = (output / "predictions").glob("part-*.parquet")
+    return {file: file.stat().st_mtime_ns for file in files}
+
+
+def classifier() -> int:
+    """The process that computes."""
+    [found] = [
         process.pid
         for process in psutil.process_iter(["cmdline"])
         if "MapBatches(Classifier)" in " ".join(process.info["cmdline"] or ())
     ]
+    return found
 
 
-def test_job_goes_on_after_its_driver_was_killed(
-    ray_address: str, source: Source, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    output = tmp_path / "out"
-    with half_done(ray_address, source, output) as process:
-        process.kill()
-    before = {file: file.stat().st_mtime_ns for file in done(output)}
-    assert len(before) == FREE // PART
-    assert not (output / "errors.parquet").exists()
-    source.released.set()
-
-    main([str(source.list), str(output)])
-
-    assert [row["row"] for row in predictions(output)] == list(range(ROWS))
-    assert {file: file.stat().st_mtime_ns for file in before} == before
-    assert f"{ROWS - FREE} to do" in capsys.readouterr().err
+def test_job_survives_the_end_of_a_process_that_computes(story: Story) -> None:
+    assert len(story.killed) == SECOND // PART
 
 
-def test_job_survives_the_end_of_a_process_that_computes(
-    ray_address: str, source: Source, tmp_path: Path
-) -> None:
-    output = tmp_path / "out"
-    with half_done(ray_address, source, output) as process:
-        os.kill(classifiers()[0], signal.SIGKILL)
-        source.released.set()
-        assert process.wait(PATIENCE) == 0
-    rows = predictions(output)
+def test_job_goes_on_after_its_driver_was_killed(story: Story) -> None:
+    assert f"{ROWS - SECOND} to do" in story.said[0]
+    assert {file: story.resumed[file] for file in story.killed} == story.killed
+
+
+def test_each_row_stands_in_the_output_once(story: Story) -> None:
+    rows = predictions(story.output)
     assert [row["row"] for row in rows] == list(range(ROWS))
     assert all(row["label"] for row in rows)
 
 
-@pytest.mark.usefixtures("ray_address")
-def test_job_that_is_done_does_nothing_more(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    arguments = [str(SAMPLES[0]), str(tmp_path / "out")]
-    main(arguments)
-    [file] = done(tmp_path / "out")
-    before = file.stat().st_mtime_ns
-    (tmp_path / "out/summary.txt").unlink()
-
-    main(arguments)
-
-    assert file.stat().st_mtime_ns == before
-    assert "1 images, 0 to do" in capsys.readouterr().err
-    assert (tmp_path / "out/summary.txt").exists()
+def test_job_that_is_done_does_nothing_more(story: Story) -> None:
+    assert f"{ROWS} images, 0 to do" in story.said[1]
+    assert story.repeated == story.resumed
+    assert (story.output / "summary.txt").exists()
