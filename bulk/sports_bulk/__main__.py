@@ -22,6 +22,7 @@ from typing import Any
 # Ray reads these when it is imported.
 os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would report its use
 os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it tells us what it repairs itself
+os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: whatever else runs would go first
 
 import ray
 from ray.exceptions import RayError
