@@ -41,14 +41,6 @@ def folder(tmp_path: Path, jpeg: bytes) -> Path:
     return folder
 
 
-@pytest.fixture(autouse=True)
-def default_ctrl_c() -> Iterator[None]:
-    """Without this the command would ignore SIGINT when the tests run as a background job."""
-    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
-    yield
-    signal.signal(signal.SIGINT, previous)
-
-
 def test_ctrl_c_in_a_finalizer_is_not_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Python ignores exceptions there, so that the command would watch on for ever."""
     ignored: list[Any] = []
