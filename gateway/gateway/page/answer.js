@@ -1,7 +1,7 @@
 // The image on the pitch, the answer on the board and in the lanes.
 
 import { drawHeatmap } from "/page/heatmap.js";
-import { advice, isPassing, kindOf } from "/page/problems.js";
+import { advice, happened, isPassing, needsKey } from "/page/problems.js";
 import { curl, python } from "/page/snippets.js";
 import { introduction, percent, ranking, times, verdict } from "/page/words.js";
 
@@ -12,11 +12,11 @@ const NARROW = matchMedia("(max-width: 59.99rem)");
 
 const MOST_LANES = 12;
 
-// The labels of the model, before anything was asked.
+// The labels of the model, which arrive before or after the first question.
 export function introduce(labels) {
-  if (element("main").classList.contains("asked")) return;
-  element("note").textContent = introduction(labels);
-  if (labels.length <= MOST_LANES) setLanes(labels);
+  if (!element("main").classList.contains("asked")) element("note").textContent = introduction(labels);
+  const named = element("lanes").querySelector("b").textContent;
+  if (labels.length <= MOST_LANES && !named) setLanes(labels);
 }
 
 export function showImage(source, image) {
@@ -47,7 +47,8 @@ export function showPrediction({ source, image, prediction, took, name }, key) {
   element("score").textContent = score;
   element("note").textContent = note;
   fillLanes(prediction);
-  element("times").textContent = times(prediction, took);
+  const squeezed = image && !name ? ". Shown as the model saw it." : "";
+  element("times").textContent = times(prediction, took) + squeezed;
   const asked = { url: name ? null : source, file: name };
   element("curl").textContent = curl(asked, key);
   element("python").textContent = python(asked, key);
@@ -59,7 +60,7 @@ export function showProblem(problem, source) {
   setBoard("problem");
   element("answer").classList.remove("unknown");
   element("card").classList.toggle("yellow", isPassing(problem));
-  element("problem-text").textContent = problem.detail;
+  element("problem-text").textContent = happened(problem, element("key").value);
   element("problem-advice").replaceChildren(advice(problem, source), ...explanation(problem));
   show("again", isPassing(problem));
   element("status").textContent = "";
@@ -68,8 +69,6 @@ export function showProblem(problem, source) {
   show("key-section", true);
   element("key-section").open = true;
 }
-
-export const needsKey = (problem) => kindOf(problem) === "unauthorized";
 
 // The page of the service that explains the problem.
 function explanation(problem) {

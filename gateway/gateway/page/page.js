@@ -1,9 +1,9 @@
 // The page: takes images in every way they come, and shows what the service says.
 
-import { element, introduce, needsKey, present, show, showImage, showPrediction, showProblem, showWaiting, switchHeat } from "/page/answer.js";
+import { element, introduce, present, show, showImage, showPrediction, showProblem, showWaiting, switchHeat } from "/page/answer.js";
 import { offerFeedback, sendFeedback } from "/page/feedback.js";
 import { add, mark, restore } from "/page/history.js";
-import { NO_IMAGE, tooLarge } from "/page/problems.js";
+import { needsKey, NO_IMAGE, tooLarge } from "/page/problems.js";
 import { ask, describeModel } from "/page/service.js";
 import { fromFile, fromUrl, imagesOf } from "/page/transfer.js";
 

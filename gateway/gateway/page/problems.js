@@ -2,12 +2,12 @@
 
 const FORMATS = "JPEG, PNG, WebP, GIF or BMP";
 const HEIC =
-  "This looks like HEIC, an iPhone's own format. Export it as JPEG, or set Settings, Camera, Formats to Most Compatible.";
+  "This looks like HEIC, the iPhone's own format. Export it as JPEG, or choose Most Compatible in Settings, Camera, Formats.";
 const TRY_AGAIN = "Wait a moment and try again.";
 const OTHER_WAY = "Try again, or save the image and choose the file.";
 const ADVICE = {
   "invalid-request": `Send a ${FORMATS}, or an address that starts with https://.`,
-  unauthorized: "Enter an API key below and press Use.",
+  unauthorized: "Enter an API key below, and press Use.",
   "unsupported-image": `Send a ${FORMATS}.`,
   "source-refused": "Check the address in a browser, or save the image and choose the file.",
   "source-failed": OTHER_WAY,
@@ -21,6 +21,14 @@ const limits = document.body.dataset;
 const million = (number) => (number / 1e6).toFixed(1).replace(".0", "");
 
 export const kindOf = (problem) => (problem.type ?? "").split(/[:/]/).pop();
+
+export const needsKey = (problem) => kindOf(problem) === "unauthorized";
+
+// What programs are told about keys means nothing to people.
+export function happened(problem, key) {
+  if (needsKey(problem)) return key ? "This key is not accepted." : "This service asks for a key.";
+  return problem.detail.replaceAll("`", "");
+}
 
 // Yellow: the same again may succeed. Red: something has to change first.
 export function isPassing(problem) {
@@ -40,14 +48,14 @@ export function advice(problem, source = "") {
 // A file that the service would refuse is not sent.
 export function tooLarge(files) {
   const large = files.find((file) => file.size > limits.imageBytes);
-  if (large) return { status: 413, detail: `${large.name} has ${million(large.size)} MB.` };
+  if (large) return { status: 413, detail: `${large.name} is ${million(large.size)} MB.` };
   const total = files.reduce((sum, file) => sum + file.size, 0);
-  return total > limits.bodyBytes && { status: 413, detail: `The images have ${million(total)} MB together.` };
+  return total > limits.bodyBytes && { status: 413, detail: `Together, the images are ${million(total)} MB.` };
 }
 
 // An answer that is not the service's own.
 export function foreign(status) {
-  if (status === 413) return { status, detail: "A server in between does not let an image of this size through." };
+  if (status === 413) return { status, detail: "A server in between refuses images of this size." };
   return {
     status,
     detail: `A server in between answered ${status}, not the service itself.`,
@@ -63,6 +71,6 @@ export const UNREACHABLE = {
   advice: "Check your connection, then try again.",
 };
 export const TIMED_OUT = {
-  detail: `There was no answer within ${limits.seconds} seconds.`,
+  detail: `No answer came within ${limits.seconds} seconds.`,
   advice: "The service or your connection is slow. Try again, or send a smaller image.",
 };

@@ -28,10 +28,10 @@ export const noneOf = (prediction) => `none of the ${counted(ranking(prediction)
 export function verdict(prediction) {
   const [[label, best], [second, next]] = [...ranking(prediction), ["", 0]];
   if (prediction.known === false) {
-    return { label: capital(`probably ${noneOf(prediction)}`), score: "", note: `Of them, ${label} is closest.` };
+    return { label: capital(`probably ${noneOf(prediction)}`), score: "", note: `${capital(label)} comes closest.` };
   }
-  const behind = second ? `${second} comes second with ${percent(next)}` : "";
-  const note = best >= 0.9 ? "A clear win." : best >= 0.6 ? `Ahead: ${behind}.` : `A close race: ${behind}.`;
+  const lead = best >= 0.6 ? "In the lead" : "A close race";
+  const note = best >= 0.9 ? "A clear win." : second && `${lead}: ${second} is second with ${percent(next)}.`;
   return { label, score: percent(best), note };
 }
 

@@ -76,7 +76,7 @@ def test_none_of_the_seven_does_not_look_like_a_winner(
     choose(page, file(jpeg))
     expect_label(page, "Probably none of the seven")
     expect(page.locator("#score")).to_be_empty()
-    expect(page.locator("#note")).to_have_text("Of them, cricket is closest.")
+    expect(page.locator("#note")).to_have_text("Cricket comes closest.")
     colours = page.locator(".bar i").evaluate_all(
         "bars => bars.map((bar) => getComputedStyle(bar).backgroundColor)"
     )

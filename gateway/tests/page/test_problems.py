@@ -48,7 +48,7 @@ def test_an_unreachable_service_is_reported(page: Page, jpeg: bytes) -> None:
 
 def test_a_large_file_is_told_the_limit(page: Page) -> None:
     choose(page, file(b"." * (MAX_IMAGE_BYTES + 100_000), "large.jpg"))
-    expect(page.get_by_role("alert")).to_contain_text("large.jpg has 1.6 MB.")
+    expect(page.get_by_role("alert")).to_contain_text("large.jpg is 1.6 MB.")
     expect(page.get_by_role("alert")).to_contain_text("The limit is 1.5 MB and 50 megapixels")
 
 
@@ -60,7 +60,7 @@ def test_heic_is_named(page: Page) -> None:
 
 @pytest.mark.parametrize(
     ("status", "text"),
-    [(413, "A server in between does not let"), (502, "A server in between answered 502")],
+    [(413, "A server in between refuses images"), (502, "A server in between answered 502")],
 )
 def test_a_proxys_answer_is_told_apart(page: Page, jpeg: bytes, status: int, text: str) -> None:
     page.route(PREDICTIONS, lambda route: route.fulfill(status=status, body="<h1>nginx</h1>"))
@@ -80,9 +80,12 @@ def test_a_missing_key_is_asked_for(page: Page, jpeg: bytes) -> None:
     page.route(PREDICTIONS, answer)
     expect(page.get_by_text("API key")).to_be_hidden()
     choose(page, file(jpeg))
-    expect(page.get_by_role("alert")).to_contain_text("Enter an API key below")
+    expect(page.get_by_role("alert")).to_contain_text("This service asks for a key.")
     expect(page.locator("#key")).to_be_focused()
-    page.keyboard.type("secret")
+    page.keyboard.type("wrong")
+    page.keyboard.press("Enter")
+    expect(page.get_by_role("alert")).to_contain_text("This key is not accepted.")
+    page.locator("#key").fill("secret")
     page.keyboard.press("Enter")
     expect_label(page)
     page.get_by_text("Ask from a program").click()

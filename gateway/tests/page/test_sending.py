@@ -83,6 +83,7 @@ def test_the_image_of_an_address_is_shown_with_its_heat_map(
     page.get_by_label("Show where the model looked").check()
     expect(page.locator("#heat")).to_be_visible()
     expect(page.locator("#times")).to_contain_text("fetching")
+    expect(page.locator("#times")).to_contain_text("Shown as the model saw it.")
 
 
 def test_the_examples_are_clicked_or_linked_to(page: Page, new_page: NewPage) -> None:

@@ -1,7 +1,7 @@
 """While the page asks, and what it keeps of the answers."""
 
 from gateway_testing.fake_serving import FakeServing
-from playwright.sync_api import Page, expect
+from playwright.sync_api import Page, Route, expect
 
 from page.checks import choose, expect_label, file
 from page.conftest import NewPage
@@ -26,6 +26,21 @@ def test_a_question_can_be_cancelled(page: Page, serving: FakeServing, jpeg: byt
     expect(page.locator("#source")).to_have_text("second.jpg")
 
 
+def test_labels_are_shown_also_when_they_come_late(
+    page: Page, serving: FakeServing, jpeg: bytes
+) -> None:
+    held: list[Route] = []
+    page.route("**/v1/model", lambda route: held.append(route))
+    page.reload()
+    serving.answering.clear()
+    choose(page, file(jpeg))
+    expect(page.locator("#wait")).to_be_visible()
+    held[0].continue_()
+    expect(page.locator("#lanes b").first).to_have_text("badminton")
+    serving.answering.set()
+    expect_label(page)
+
+
 def test_a_service_that_does_not_answer_in_time(
     page: Page, serving: FakeServing, jpeg: bytes
 ) -> None:
@@ -34,7 +49,7 @@ def test_a_service_that_does_not_answer_in_time(
     choose(page, file(jpeg))
     expect(page.locator("#wait")).to_be_visible()
     page.clock.fast_forward(60_000)
-    expect(page.get_by_role("alert")).to_contain_text("There was no answer within 20 seconds.")
+    expect(page.get_by_role("alert")).to_contain_text("No answer came within 20 seconds.")
     serving.answering.set()
 
 
