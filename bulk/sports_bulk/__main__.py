@@ -13,23 +13,14 @@ input; 3 when Ray gave up.
 """
 
 import argparse
-import logging
-import os
 import sys
 from pathlib import Path
-from typing import Any
 
-# Ray reads these when it is imported.
-os.environ["RAY_USAGE_STATS_ENABLED"] = "0"  # it would report its use
-os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # it tells us what it repairs itself
-os.environ.setdefault("RAY_worker_niceness", "0")  # else 15: whatever else runs would go first
-
-import ray
 from ray.exceptions import RayError
 
 from gateway.config import Settings
 from model_server import precision
-from sports_bulk import job
+from sports_bulk import cluster, job
 from sports_bulk.plan import Plan, make_plan
 from sports_bulk.progress import Progress, duration
 from sports_bulk.report import write_report
@@ -72,8 +63,8 @@ def _classify(plan: Plan, settings: Settings, options: argparse.Namespace) -> No
     progress = Progress(plan.rows, plan.rows - missing, options.cost_per_hour)
     print(f"{plan.rows:,} images, {missing:,} to do, in {plan.precision}", file=sys.stderr)
     if missing:
-        _connect(options.address)
-        workers = options.workers or int(ray.cluster_resources().get("CPU", 1))
+        cluster.connect(options.address)
+        workers = options.workers or cluster.processors()
         for part in job.run(plan, workers, settings):
             progress.add(plan.rows_of([part]))
     run = f"This run did {missing:,} images in {duration(progress.seconds())}"
@@ -81,17 +72,6 @@ def _classify(plan: Plan, settings: Settings, options: argparse.Namespace) -> No
         run += f", which cost {options.cost_per_hour * progress.seconds() / 3600:.2f}"
     findings = write_report(plan, settings, f"{run}.")
     print(f"{findings.summary()}\n{run}.\nReport: {plan.output}/report.html")
-
-
-def _connect(address: str | None) -> None:
-    """Start Ray on this machine, or connect to a cluster; RAY_ADDRESS names one, too."""
-    if ray.is_initialized():
-        return
-    local: dict[str, Any] = {}
-    if not address and not os.environ.get("RAY_ADDRESS"):
-        local = {"include_dashboard": False, "_node_ip_address": "127.0.0.1"}
-    ray.init(address, logging_level="ERROR", log_to_driver=False, **local)
-    logging.getLogger("ray.data").setLevel("ERROR")  # it has no other way
 
 
 def _newest_version(models: Path) -> Path:
