@@ -24,7 +24,7 @@ export function showImage(source, image) {
   show("caption", true);
   show("invitation", !image);
   show("shown", Boolean(image));
-  if (image) element("preview").src = image;
+  if (image && element("preview").src !== image) element("preview").src = image;
   element("source").textContent = source;
   element("source").title = source;
 }

@@ -112,7 +112,8 @@ element("show-heat").addEventListener("change", switchHeat);
 element("preview").addEventListener("load", ({ target }) => {
   element("shown").style.setProperty("--ratio", target.naturalWidth / target.naturalHeight);
 });
-element("preview").addEventListener("error", () => { // not an image that browsers show
+element("preview").addEventListener("error", ({ target }) => { // not an image that browsers show
+  target.removeAttribute("src");
   show("shown", false);
   show("invitation", true);
 });

@@ -67,6 +67,7 @@ def test_several_images_give_a_grid(page: Page, jpeg: bytes) -> None:
     expect(grid.nth(1)).to_contain_text("Unsupported image")
     grid.nth(1).get_by_role("button").click()
     expect(page.get_by_role("alert")).to_contain_text("not a readable JPEG")
+    expect(page.get_by_text("Kick off with an image")).to_be_visible()
     grid.last.get_by_role("button").click()
     expect(page.locator("#source")).to_have_text("15.jpg")
     expect_label(page)
