@@ -150,7 +150,7 @@ def test_the_documentation_has_every_route_and_problem(client: FlaskClient, docu
         assert path in page
     assert all(f'href="/problems/{name}"' in page for name in problems())
     assert """/predict -H 'Content-Type: application/json' -d '{"url": "https://""" in page
-    assert "/v1/feedback?label=tennis -F image=@image.jpg\n" in page
+    assert "/v1/feedback?label=tennis -F image=@image.jpg`" in page
     assert '"probability": 0.981,\n' in page
 
 
