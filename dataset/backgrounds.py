@@ -43,10 +43,3 @@ def grass(rng: np.random.Generator, stripes: int = 8) -> np.ndarray:
 def court(rng: np.random.Generator, colour: Colour, around: Colour, horizon: float) -> np.ndarray:
     floor = below(horizon + 25, plain(around, 0.9, 1.0), plain(colour, 0.85, 1.1))
     return below(horizon, crowd(rng), floor + 3 * noise(rng, 3, 3))
-
-
-def mats(rng: np.random.Generator, first: Colour, second: Colour) -> np.ndarray:
-    """A hall with a two-coloured mat."""
-    wall = plain((186, 180, 168), 0.75, 1.0) + 4 * noise(rng, 60, 60)
-    edge = below(400, plain(first, 0.9, 1.05), plain(second, 0.95, 1.05))
-    return below(230, wall, edge + 3 * noise(rng, 4, 4))
