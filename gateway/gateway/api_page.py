@@ -10,6 +10,7 @@ from gateway.problem_pages import problems
 
 FIELDS = ("Prediction", "Model", "Problem")  # schemas whose fields are listed
 EXAMPLE_FILE = "image.jpg"
+ORIGIN = "http://localhost:9696"  # until a script of the page puts its own in its place
 
 
 def api_page(document: dict[str, Any]) -> str:
@@ -22,7 +23,13 @@ def api_page(document: dict[str, Any]) -> str:
     }
     written = partial(json.dumps, indent=2)
     return render_template(
-        "docs.html", api=api, commands=commands, written=written, fields=FIELDS, problems=problems()
+        "docs.html",
+        api=api,
+        commands=commands,
+        origin=ORIGIN,
+        written=written,
+        fields=FIELDS,
+        problems=problems(),
     )
 
 
