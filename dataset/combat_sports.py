@@ -1,7 +1,7 @@
 """Drawn scenes of karate and wrestling."""
 
 import numpy as np
-from backgrounds import below, mats, noise, plain
+from backgrounds import below, noise, plain
 from canvas import BLACK, SKIN, Colour, Point, Scene
 from PIL import Image
 
@@ -10,8 +10,10 @@ WHITE, CREASE = (244, 244, 242), (206, 206, 210)
 
 def karate(rng: np.random.Generator) -> Image.Image:
     """A class that punches as one."""
-    scene = Scene(rng, mats(rng, (52, 92, 168), (178, 44, 50)))
-    x = rng.uniform(80, 100)
+    wall = plain((186, 180, 168), 0.75, 1.0) + 4 * noise(rng, 60, 60)
+    mats = below(400, plain((52, 92, 168), 0.9, 1.05), plain((178, 44, 50), 0.95, 1.05))
+    scene = Scene(rng, below(230, wall, mats + 3 * noise(rng, 4, 4)))
+    x = rng.uniform(115, 135)
     for number in range(3):
         karateka(scene, x + 155 * number, 200)
     return scene.finish()
