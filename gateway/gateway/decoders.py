@@ -21,6 +21,7 @@ from gateway.metrics import Metrics
 
 MANY = 1_000_000  # the request slots limit how many wait
 QUICK_SECONDS = 0.2  # of processor time; a JPEG of 30 megapixels takes less
+BACKGROUND_NICENESS = 19
 # What the signals that end a decoder mean.
 ENDS: dict[int, str] = {signal.SIGPROF: "processor time", signal.SIGKILL: "killed"}
 
@@ -61,7 +62,7 @@ class Decoders:
         busy = "The image was not decoded in time: too many are waiting."
         expensive = "Too many images that are expensive to decode are waiting."
         self._quick = Lane(min(QUICK_SECONDS, seconds), 0, FairLimit(quick, MANY, busy))
-        self._background = Lane(seconds, 19, FairLimit(1, waiting, expensive))
+        self._background = Lane(seconds, BACKGROUND_NICENESS, FairLimit(1, waiting, expensive))
         self._metrics = metrics
         self._template = Template()
         # Ends all processes: when called, when nothing refers to this object, or at the exit.

@@ -8,6 +8,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from hostile import (
 )
 from PIL import Image
 
+import gateway.decoders
 from gateway import decoder_template
 from gateway.decoders import Decoders
 from gateway.errors import (
@@ -39,6 +41,12 @@ from gateway.images import FORMATS, MAX_PIXELS, preprocess
 from gateway.metrics import Metrics
 
 pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture(autouse=True)
+def _background_is_not_starved(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At its own niceness it would take minutes on a busy machine."""
+    monkeypatch.setattr(gateway.decoders, "BACKGROUND_NICENESS", 1)
 
 
 @pytest.fixture
@@ -85,29 +93,27 @@ def test_too_much_processor_time_is_refused(decoders: Decoders, metrics: Metrics
 
 def test_work_that_grows_with_the_parts_of_a_file_is_bounded(metrics: Metrics) -> None:
     """Files of one class, of which each costs a decoder without limits seconds or minutes."""
-    decoders = Decoders(2, 0.1, 2, metrics)
-    for data in (
-        jpeg_of_segments(0xE1, EXIF_LOOP, 4_000_000),
-        jpeg_of_segments(0xFE, b"", 15_000_000),
-        jpeg_of_scans(1_000, side=3000),
-        png_of_chunks(b"tEXt", b"a\0b", 15_000_000),
-        png_of_chunks(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000)), 10_000_000),
-        bmp_of_one_line(bits=4),
-    ):
-        with pytest.raises((ImageTooExpensive, UnsupportedImage)):
-            decode(decoders, data)
-    assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
-    decoders.close()
+    with closing(Decoders(2, 0.1, 2, metrics)) as decoders:
+        for data in (
+            jpeg_of_segments(0xE1, EXIF_LOOP, 4_000_000),
+            jpeg_of_segments(0xFE, b"", 15_000_000),
+            jpeg_of_scans(1_000, side=3000),
+            png_of_chunks(b"tEXt", b"a\0b", 15_000_000),
+            png_of_chunks(b"iCCP", b"a\0\0" + zlib.compress(bytes(50_000)), 10_000_000),
+            bmp_of_one_line(bits=4),
+        ):
+            with pytest.raises((ImageTooExpensive, UnsupportedImage)):
+                decode(decoders, data)
+        assert decode(decoders, encode(gradient())).shape == (40, 60, 3)
 
 
 @pytest.mark.skipif(not Path("/proc/self/statm").exists(), reason="needs Linux' limit of memory")
 def test_too_much_memory_is_refused() -> None:
-    decoders = Decoders(1, 60.0, 2, Metrics())
-    try:
-        with pytest.raises(ImageTooExpensive, match="memory"):
-            decode(decoders, gif_of_comments(19_000_000))
-    finally:
-        decoders.close()
+    with (
+        closing(Decoders(1, 60.0, 2, Metrics())) as decoders,
+        pytest.raises(ImageTooExpensive, match="memory"),
+    ):
+        decode(decoders, gif_of_comments(19_000_000))
 
 
 def test_an_image_is_given_up_at_the_deadline(decoders: Decoders, metrics: Metrics) -> None:
@@ -159,8 +165,8 @@ def test_decoders_that_cannot_start_are_a_503(
 
 
 def test_waiting_in_vain_is_told_apart_from_expensive_images(metrics: Metrics) -> None:
-    decoders = Decoders(1, 0.5, 2, metrics)
     with (
+        closing(Decoders(1, 0.5, 2, metrics)) as decoders,
         decoders._quick.slots.acquire("a", time.monotonic() + 60),
         pytest.raises(TooManyRequests, match="not decoded in time"),
     ):
