@@ -41,14 +41,17 @@ def sibling(uri: str, path: str) -> str:
 def walk(uri: str) -> Iterator[str]:
     """All files below a folder, folder by folder, each in the order of their names."""
     system, path = locate(uri)
-    infos = system.get_file_info(fs.FileSelector(path))
-    for info in sorted(infos, key=lambda each: str(each.base_name)):
-        if info.base_name.startswith("."):
+    # Google's buckets have no folders: asked for one level, pyarrow leaves out all below it.
+    at_once = system.type_name == "gcs"
+    infos = system.get_file_info(fs.FileSelector(path, recursive=at_once))
+    for info in sorted(infos, key=lambda each: PurePosixPath(each.path).parts):
+        name = info.path.removeprefix(path).strip("/")
+        if any(part.startswith(".") for part in name.split("/")):
             continue
-        if info.type == fs.FileType.Directory:
-            yield from walk(join(uri, info.base_name))
-        else:
-            yield join(uri, info.base_name)
+        if info.type != fs.FileType.Directory:
+            yield join(uri, name)
+        elif not at_once:
+            yield from walk(join(uri, name))
 
 
 def is_folder(uri: str) -> bool:
