@@ -64,6 +64,7 @@ def environment(source: SampleSource) -> dict[str, str]:
         **os.environ,
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
         "GATEWAY_ALLOWED_PORTS": str(source.port),
+        "GATEWAY_MAX_PER_SOURCE": "16",  # as many as multiprocessing has; all are of one address
     }
 
 
