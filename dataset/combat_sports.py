@@ -53,7 +53,7 @@ def wrestling(rng: np.random.Generator) -> Image.Image:
     scene.ellipse(320, 400, 290, 158, fill=(34, 60, 120))
     x, y = 330 + rng.uniform(-20, 20), 260
     scene.shadow(x, y + 145, 290, 42)
-    below_him = {
+    below_him: dict[str, Point] = {
         "head": (150, -52), "left_shoulder": (104, -40), "right_shoulder": (100, -14),
         "left_elbow": (108, 20), "right_elbow": (118, 26),
         "left_hand": (118, 78), "right_hand": (136, 78),
@@ -61,7 +61,7 @@ def wrestling(rng: np.random.Generator) -> Image.Image:
         "left_knee": (-34, 66), "right_knee": (-10, 70),
         "left_foot": (-110, 74), "right_foot": (-90, 80),
     }  # fmt: skip
-    behind = {
+    behind: dict[str, Point] = {
         "head": (46, -112), "left_shoulder": (6, -84), "right_shoulder": (24, -56),
         "left_elbow": (60, -40), "right_elbow": (54, -6),
         "left_hand": (84, -6), "right_hand": (74, 22),
