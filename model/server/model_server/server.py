@@ -1,6 +1,7 @@
 """The gRPC server, from its start to its stop on a signal."""
 
 import argparse
+import contextlib
 import logging
 import os
 import signal
@@ -18,6 +19,7 @@ from model_server.services import handlers
 from model_server.versions import Versions
 
 GRACE_SECONDS = 10
+POLL_SECONDS = 0.02
 MAX_MESSAGE_BYTES = 2**31 - 1  # TensorFlow Serving's own limit
 HEALTH_SERVICES = ("", "PredictionService", "ModelService")  # TensorFlow Serving's names
 
@@ -26,6 +28,8 @@ log = logging.getLogger("model_server")
 
 def run(flags: argparse.Namespace, runtime: Runtime) -> None:
     """Serve until SIGTERM or SIGINT, finish the requests in flight, and end the process.
+
+    As TensorFlow Serving, it does not listen before the version is loaded that it finds first.
 
     Raises:
         SystemExit: the port is taken.
@@ -47,16 +51,16 @@ def run(flags: argparse.Namespace, runtime: Runtime) -> None:
         on_change=lambda is_available: set_health(servicer, is_available),
     )
     server = make_server(versions, servicer, flags.grpc_max_threads)
-    address = listen(server, flags.port, flags.grpc_socket_path)
     signals = receive_signals(signal.SIGTERM, signal.SIGINT)
     watcher = threading.Thread(
         target=versions.watch, args=[flags.file_system_poll_wait_seconds], daemon=True
     )
-    server.start()
     watcher.start()
-    log.info("listening on %s for model %s", address, flags.model_name)
-
-    signals.recv(1)
+    if wait_for(versions.first_tried, signals):
+        address = listen(server, flags.port, flags.grpc_socket_path)
+        server.start()
+        log.info("listening on %s for model %s", address, flags.model_name)
+        signals.recv(1)
     log.info("stopping")
     servicer.enter_graceful_shutdown()
     versions.stop()
@@ -109,6 +113,17 @@ def listen(server: grpc.Server, port: int, socket_path: str = "") -> str:
         taken = f"port {port}" if addresses or not socket_path else f"socket {socket_path}"
         sys.exit(f"model_server: {taken} is taken")
     return " and ".join(addresses)
+
+
+def wait_for(event: threading.Event, signals: socket.socket) -> bool:
+    """Wait for an event; whether it came before a signal."""
+    signals.settimeout(POLL_SECONDS)
+    while not event.is_set():
+        with contextlib.suppress(TimeoutError):
+            signals.recv(1)
+            return False
+    signals.settimeout(None)
+    return True
 
 
 def set_health(servicer: health.HealthServicer, is_available: bool) -> None:

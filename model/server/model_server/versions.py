@@ -26,12 +26,16 @@ class Versions:
     """Serves the newest version in a folder, also while the next one is being loaded.
 
     `watch` runs in its own thread; `servable` and `statuses` may be called from any thread.
+
+    Attributes:
+        first_tried: set when a version is served, or none of those in the folder can be loaded.
     """
 
     model_name: str
     base_path: Path
     runtime: Runtime = field(default_factory=Runtime)
     on_change: Callable[[bool], None] = lambda _: None
+    first_tried: threading.Event = field(default_factory=threading.Event)
     _current: Servable | None = None
     _statuses: dict[int, tf.ModelVersionStatus] = field(default_factory=dict)
     _failed: dict[int, Fingerprint] = field(default_factory=dict)
@@ -74,6 +78,8 @@ class Versions:
                 self._serve(*newest)
             elif folders == {}:
                 self._unload(self._current)
+            if self._current is not None or (newest is None and folders is not None):
+                self.first_tried.set()
             previous = newest
             self._stopped.wait(seconds)
 

@@ -74,8 +74,8 @@ def test_server_finishes_requests_in_flight_before_it_stops(
         "--enable_batching=true",
         f"--batching_parameters_file={parameters}",
     )
+    server.wait_for("version 1 available in (fp32|bf16)")
     port = server.wait_for(r"listening on port (\d+) for model m")[1]
-    server.wait_for("version 1 available in fp32|bf16")
     with (
         grpc.insecure_channel(f"localhost:{port}") as channel,
         ThreadPoolExecutor(1) as pool,
@@ -101,6 +101,26 @@ def test_server_logs_its_settings_and_stops_while_a_version_is_being_loaded(
     server.process.send_signal(signal.SIGINT)
     assert "Traceback" not in server.finish()
     assert server.process.returncode == 0
+
+
+def test_server_listens_when_its_version_is_loaded(models: Path, start_server: StartServer) -> None:
+    # Server::BuildAndStart in model_servers/server.cc, which waits in WaitUntilModelsAvailable of
+    # server_core.cc before it listens.
+    server = start_server(f"--model_base_path={models / 'signatures'}", "--precision=fp32")
+    port = server.wait_for(r"listening on port (\d+)")[1]
+    with grpc.insecure_channel(f"localhost:{port}") as channel:
+        assert Client(channel).predict(images=pixels(7))["mean"] == [7]
+
+
+def test_server_says_why_its_version_is_not_loaded(
+    tmp_path: Path, start_server: StartServer
+) -> None:
+    (tmp_path / "1").mkdir()
+    server = start_server(f"--model_base_path={tmp_path}", "--file_system_poll_wait_seconds=0.1")
+    server.wait_for("version 1 cannot be loaded")
+    port = server.wait_for(r"listening on port (\d+)")[1]
+    with grpc.insecure_channel(f"localhost:{port}") as channel:
+        assert "saved_model.pb" in Client(channel).status()[1].status.error_message
 
 
 @pytest.mark.parametrize(
