@@ -22,8 +22,8 @@ import bulk_jobs
 import requests
 import services
 from bulk_jobs import Job
+from image_source import ImageSource, image_source, link_samples
 from processes import started
-from sample_source import SampleSource, link_samples, sample_source
 from services import ROOT, python
 from tables import median_and_range, table
 
@@ -31,6 +31,7 @@ PROCESSORS = os.cpu_count() or 1
 SECONDS = 10.0  # for the model alone, and for the service
 CALLS = 2  # to the service at once, 16 URLs each
 URLS = 16
+LATENCY = 0.05  # seconds, of the source of the images
 MEMORY_ROWS = (10_000, 30_000)
 MODEL, BOUND, FOLDER, WEB = "model", "decode+model", "job, folder", "job, URLs"
 PLAIN_FOLDER, PLAIN_WEB = "multiprocessing, folder", "multiprocessing, URLs"
@@ -41,7 +42,7 @@ Rates = dict[str, list[tuple[float, float]]]  # of each kind and round: the whol
 class Workspace:
     """Inputs and outputs of jobs."""
 
-    def __init__(self, folder: Path, source: SampleSource) -> None:
+    def __init__(self, folder: Path, source: ImageSource) -> None:
         self._folder, self._count, self.source = folder, 0, source
 
     def output(self) -> Path:
@@ -100,7 +101,7 @@ def line(process: "subprocess.Popen[str]") -> str:
     return found
 
 
-def service_rate(url: str, source: SampleSource) -> float:
+def service_rate(url: str, source: ImageSource) -> float:
     """Images a second of calls with 16 URLs each."""
     urls = source.urls(URLS)
     until = time.perf_counter() + SECONDS
@@ -214,7 +215,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2)
     options = parser.parse_args()
     chosen = options.sections or ["rates"]
-    with sample_source() as source, tempfile.TemporaryDirectory() as folder:
+    with image_source("samples", LATENCY) as source, tempfile.TemporaryDirectory() as folder:
         work = Workspace(Path(folder), source)
         if "rates" in chosen:
             measure_rates(work, options.rows, options.rounds)

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import psutil
+from image_source import ImageSource
 from processes import memory
-from sample_source import SampleSource
 from services import ROOT, python
 
 PART = 64  # rows for each file, as is the default
@@ -59,7 +59,7 @@ def plain(source: Path, output: Path) -> tuple[str, ...]:
     return (python("bulk"), str(ROOT / "bench/bulk_plain.py"), str(source), str(output))
 
 
-def environment(source: SampleSource) -> dict[str, str]:
+def environment(source: ImageSource) -> dict[str, str]:
     return {
         **os.environ,
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
@@ -68,7 +68,7 @@ def environment(source: SampleSource) -> dict[str, str]:
     }
 
 
-def run(command: Sequence[str], source: SampleSource, output: Path, rows: int) -> Job:
+def run(command: Sequence[str], source: ImageSource, output: Path, rows: int) -> Job:
     """Run a job to its end.
 
     Raises:
@@ -85,7 +85,7 @@ def run(command: Sequence[str], source: SampleSource, output: Path, rows: int) -
 
 
 @contextlib.contextmanager
-def started(command: Sequence[str], source: SampleSource) -> Iterator["subprocess.Popen[bytes]"]:
+def started(command: Sequence[str], source: ImageSource) -> Iterator["subprocess.Popen[bytes]"]:
     with subprocess.Popen(
         command,
         env=environment(source),

@@ -1,7 +1,11 @@
-"""The service beside its peers: same weights, same images, same load, measured alternately."""
+"""The service beside its peers: same weights, same images, same load, measured alternately.
+
+While one is measured, the others are suspended: some take processor time as long as they wait.
+"""
 
 import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -17,6 +21,7 @@ SHARE = 0.7  # of each service's own saturation, for the open loop
 REFERENCE = "reference"
 AUTO, FP32 = "**ours**", "**ours**, fp32"
 OPEN_LOOP = "open loop"
+WARM_UP_SECONDS = 1  # before each load
 IDLE_SECONDS = 2
 TITLES = {
     "1": "One client, 500 px",
@@ -58,9 +63,10 @@ class ServiceResult:
 
 
 def candidates() -> list[Service]:
+    settings = services.SLOTS_FOR_ALL | services.PATIENT
     return [
-        services.ours(AUTO, "auto", services.SLOTS_FOR_ALL),
-        services.ours(FP32, "fp32", services.SLOTS_FOR_ALL),
+        services.ours(AUTO, "auto", settings),
+        services.ours(FP32, "fp32", settings),
         *services.peers(),
     ]
 
@@ -73,18 +79,19 @@ def measure(source: ImageSource, seconds: float, rounds: int) -> dict[str, Servi
         running: dict[str, Running] = {}
         for service in candidates():
             one = stack.enter_context(started(service, source.small[0]))
+            closed_loop(one.url, source.small, 8, 2)  # warm-up
+            one.suspend()
             running[service.name] = one
             results[service.name] = ServiceResult(service, one.ready)
-            closed_loop(one.url, source.small, 8, 2)  # warm-up
             print(f"{service.name}: ready after {one.ready:.1f} s", flush=True)
         for _ in range(rounds):
             _closed_loops(results, running, source, seconds)
         for name, result in results.items():
             rate = SHARE * result.load("32").rate
-            load = open_loop(running[name].url, source.small, rate, 2 * seconds)
-            result.add(OPEN_LOOP, load)
-            result.megabytes = running[name].megabytes()
-            result.idle = _idle_share(running[name])
+            with _alone(running[name], source) as url:
+                result.add(OPEN_LOOP, open_loop(url, source.small, rate, 2 * seconds))
+                result.megabytes = running[name].megabytes()
+                result.idle = _idle_share(running[name])
             print(f"{name}: {result.load('32').rate:.1f} a second at 32 clients", flush=True)
     return results
 
@@ -96,14 +103,21 @@ def _closed_loops(
     seconds: float,
 ) -> None:
     """One round: every load on every service."""
-    for clients in CLIENTS:
+    loads = [(str(clients), source.small, clients, seconds) for clients in CLIENTS]
+    loads += [(size, source.urls_of_size(size), 8, seconds / 2) for size in LARGE]
+    for load, images, clients, duration in loads:
         for name, result in results.items():
-            load = closed_loop(running[name].url, source.small, clients, seconds)
-            result.add(str(clients), load)
-    for size in LARGE:
-        for name, result in results.items():
-            load = closed_loop(running[name].url, source.urls[size], 8, seconds / 2)
-            result.add(size, load)
+            with _alone(running[name], source) as url:
+                result.add(load, closed_loop(url, images, clients, duration))
+
+
+@contextlib.contextmanager
+def _alone(running: Running, source: ImageSource) -> Iterator[str]:
+    """Resume one of the suspended services and warm it up; yields its URL."""
+    running.resume()
+    closed_loop(running.url, source.small, 8, WARM_UP_SECONDS)
+    yield running.url
+    running.suspend()
 
 
 def _idle_share(running: Running) -> float:

@@ -64,7 +64,7 @@ def measure(source: ImageSource, seconds: float, rounds: int) -> GatewayResult:
             closed_loop(each.url, source.small, 8, 2)  # warm-up
         for _ in range(rounds):
             for size in SIZES:
-                cost = _cost(running[1], source.urls[size], CLIENTS_OF_SIZES, seconds)
+                cost = _cost(running[1], source.urls_of_size(size), CLIENTS_OF_SIZES, seconds)
                 result.sizes.setdefault(size, []).append(cost)
             for workers, each in running.items():
                 for clients in CLIENTS:

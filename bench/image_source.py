@@ -1,24 +1,31 @@
-"""Serves JPEGs from memory, at /SIZE/NUMBER.jpg, in a process of its own.
+"""Serves JPEGs from memory at /N.jpg, for any N, in a process of its own.
 
-python bench/image_source.py PORT
+    python bench/image_source.py PORT random|samples LATENCY
+
+/requests is how often images were asked for.
 """
 
+import asyncio
 import contextlib
 import io
+import itertools
 import subprocess
 import sys
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import requests
 from aiohttp import web
 from gateway_testing.ports import free_port
 from PIL import Image, ImageFilter
+from services import ROOT
 
 SIZES = {"500 px": (500, 375), "2 Mpx": (1920, 1080), "12 Mpx": (4000, 3000)}
 SMALL = "500 px"
-COUNT = 4  # of each size
+COUNT = 4  # random images of each size
+SAMPLES = sorted((ROOT / "dataset/samples").glob("*.jpg"))
 
 
 def random_jpeg(width: int, height: int, seed: int = 7) -> bytes:
@@ -34,54 +41,87 @@ def random_jpeg(width: int, height: int, seed: int = 7) -> bytes:
 
 
 class ImageSource:
-    """URLs of the images by size, and the process that serves them."""
+    """The process that serves the images."""
 
     def __init__(self, port: int, pid: int) -> None:
-        self.pid = pid
-        self.urls = {
-            size: [f"http://127.0.0.1:{port}/{number}/{index}.jpg" for index in range(COUNT)]
-            for number, size in enumerate(SIZES)
-        }
-        self.small = self.urls[SMALL]
+        self.port, self.pid = port, pid
+
+    def urls(self, count: int, first: int = 0) -> list[str]:
+        return [self._url(f"{number}.jpg") for number in range(first, first + count)]
+
+    def urls_of_size(self, size: str) -> list[str]:
+        """The random images of one of SIZES."""
+        return self.urls(COUNT, COUNT * list(SIZES).index(size))
+
+    @property
+    def small(self) -> list[str]:
+        return self.urls_of_size(SMALL)
+
+    def requests(self) -> int:
+        """How many images were asked for until now."""
+        return int(requests.get(self._url("requests"), timeout=10).text)
+
+    def _url(self, path: str) -> str:
+        return f"http://127.0.0.1:{self.port}/{path}"
 
 
 @contextlib.contextmanager
-def image_source() -> Iterator[ImageSource]:
-    """Starts the process, and stops it at the end."""
+def image_source(images: str = "random", latency: float = 0) -> Iterator[ImageSource]:
+    """Start the process, and stop it at the end.
+
+    Args:
+        images: "random", COUNT of each size in SIZES, or "samples".
+        latency: seconds until an answer begins.
+    """
     port = free_port()
-    server = subprocess.Popen([sys.executable, __file__, str(port)])
+    process = subprocess.Popen([sys.executable, __file__, str(port), images, str(latency)])
+    source = ImageSource(port, process.pid)
     try:
-        source = ImageSource(port, server.pid)
-        while not _answers(source.small[0]):
-            if server.poll() is not None:
-                raise RuntimeError("the image source has stopped")
+        while process.poll() is None:
+            with contextlib.suppress(requests.ConnectionError):
+                source.requests()
+                break
             time.sleep(0.1)
+        else:
+            raise RuntimeError("the image source has stopped")
         yield source
     finally:
-        server.terminate()
-        server.wait()
+        process.terminate()
+        process.wait()
 
 
-def _answers(url: str) -> bool:
-    with contextlib.suppress(requests.ConnectionError):
-        return requests.get(url, timeout=10).ok
-    return False
+def link_samples(folder: Path, count: int) -> None:
+    """Make a folder of this many images, all of them samples."""
+    folder.mkdir()
+    for number, sample in zip(range(count), itertools.cycle(SAMPLES), strict=False):
+        (folder / f"{number:06}.jpg").symlink_to(sample)
+
+
+def serve(port: int, images: list[bytes], latency: float) -> None:
+    asked = 0
+
+    async def send(request: web.Request) -> web.Response:
+        nonlocal asked
+        asked += 1
+        await asyncio.sleep(latency)
+        image = images[int(request.match_info["number"]) % len(images)]
+        return web.Response(body=image, content_type="image/jpeg")
+
+    async def count(_: web.Request) -> web.Response:
+        return web.Response(text=str(asked))
+
+    app = web.Application()
+    app.add_routes([web.get(r"/{number:\d+}.jpg", send), web.get("/requests", count)])
+    web.run_app(app, host="127.0.0.1", port=port, print=None, access_log=None)
 
 
 def main() -> None:
-    app = web.Application()
-    for number, size in enumerate(SIZES.values()):
-        for index in range(COUNT):
-            path = f"/{number}/{index}.jpg"
-            app.router.add_get(path, _sender(random_jpeg(*size, seed=index)))
-    web.run_app(app, host="127.0.0.1", port=int(sys.argv[1]), print=None)
-
-
-def _sender(image: bytes) -> Callable[[web.Request], Awaitable[web.Response]]:
-    async def send(_: web.Request) -> web.Response:
-        return web.Response(body=image, content_type="image/jpeg")
-
-    return send
+    port, kind, latency = sys.argv[1:]
+    if kind == "samples":
+        images = [sample.read_bytes() for sample in SAMPLES]
+    else:
+        images = [random_jpeg(*size, seed) for size in SIZES.values() for seed in range(COUNT)]
+    serve(int(port), images, float(latency))
 
 
 if __name__ == "__main__":

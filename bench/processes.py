@@ -80,6 +80,17 @@ class Running:
         """Processor time that all processes have used."""
         return sum(map(processor_seconds, self.processes))
 
+    def suspend(self) -> None:
+        """Keep all processes from running until they are resumed."""
+        for process in self.processes:
+            for member in _family(process):
+                member.suspend()
+
+    def resume(self) -> None:
+        for process in self.processes:
+            for member in _family(process):
+                member.resume()
+
 
 def memory(process: psutil.Process) -> float:
     """Bytes that a process and its children use, shared pages counted once (PSS)."""
@@ -124,7 +135,11 @@ def started(service: Service, image_url: str) -> Iterator[Running]:
             log.seek(0)
             raise RuntimeError(f"{service.name}: {error}\n{log.read().decode()}") from None
         ready = time.perf_counter() - began
-        yield Running(url, ready, [psutil.Process(process.pid) for process in processes])
+        running = Running(url, ready, [psutil.Process(process.pid) for process in processes])
+        try:
+            yield running
+        finally:
+            running.resume()  # a suspended process would not end
 
 
 @contextlib.contextmanager

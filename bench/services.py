@@ -22,6 +22,8 @@ FLAGS = (
 )
 # As many request slots as clients; here all images come from one address.
 SLOTS_FOR_ALL = {"GATEWAY_MAX_IN_FLIGHT": "32", "GATEWAY_MAX_PER_SOURCE": "32"}
+# gunicorn would end workers that have been suspended for longer than its usual timeout.
+PATIENT = {"GUNICORN_CMD_ARGS": "--timeout=3600"}
 
 
 def python(environment: str) -> str:
@@ -63,7 +65,7 @@ def _model_server(base_path: Path, *flags: str) -> Command:
 
 def peers() -> list[Service]:
     reference = (python("bench-reference"), "reference.py", "{port}")
-    gunicorn = ("-m", "gunicorn", "--bind=127.0.0.1:{port}", "--threads=32", "--timeout=120")
+    gunicorn = ("-m", "gunicorn", "--bind=127.0.0.1:{port}", "--threads=32")
     monolith = (python("bench-monolith"), *gunicorn, "monolith:app")
     litserve = (python("bench-litserve"), "litserve_peer.py", "{port}")
     bentoml = (
@@ -82,7 +84,7 @@ def peers() -> list[Service]:
 def _with_model(arguments: Sequence[str]) -> Command:
     """A peer that loads the model itself."""
     environ = {"MODEL": str(VERSION), "TF_CPP_MIN_LOG_LEVEL": "2", "BENTOML_DO_NOT_TRACK": "true"}
-    return Command(arguments, PEERS, environ)
+    return Command(arguments, PEERS, environ | PATIENT)
 
 
 def make_plain_export() -> None:
