@@ -1,21 +1,11 @@
 """What the page says when something goes wrong."""
 
-import json
-
 import pytest
 from gateway_testing.image_server import ImageServer
 from playwright.sync_api import Locator, Page, Route, expect
 
-from page.checks import ask_for, choose, expect_label, file
+from page.checks import PREDICTIONS, ask_for, choose, expect_label, file, refuse
 from page.conftest import MAX_IMAGE_BYTES
-
-UNAUTHORIZED = {
-    "type": "/problems/unauthorized",
-    "title": "Unauthorized",
-    "status": 401,
-    "detail": "No key.",
-}
-PREDICTIONS = "**/v1/predictions*"
 
 
 @pytest.mark.parametrize(
@@ -73,9 +63,7 @@ def test_a_missing_key_is_asked_for(page: Page, jpeg: bytes) -> None:
         if route.request.headers.get("authorization") == "Bearer secret":
             route.continue_()
         else:
-            route.fulfill(
-                status=401, content_type="application/problem+json", body=json.dumps(UNAUTHORIZED)
-            )
+            refuse(route)
 
     page.route(PREDICTIONS, answer)
     expect(page.get_by_text("API key")).to_be_hidden()

@@ -1,5 +1,7 @@
 """The ways in which images come to the page."""
 
+import base64
+
 import pytest
 from gateway_testing.image_server import ImageServer
 from playwright.sync_api import Page, expect
@@ -47,6 +49,13 @@ def test_an_address_is_dropped_or_pasted(page: Page, image_server: ImageServer) 
         expect(page.locator("#grid li")).to_have_count(count)
         expect(page.locator("#source")).to_have_text(url)
         expect_label(page)
+
+
+def test_an_image_is_dragged_out_of_a_pages_text(page: Page, jpeg: bytes) -> None:
+    html = f'<img src="data:image/jpeg;base64,{base64.b64encode(jpeg).decode()}">'
+    page.evaluate(TRANSFER, ["drop", {"text/html": html}, None])
+    expect(page.locator("#source")).to_have_text("dragged image")
+    expect_label(page)
 
 
 def test_what_is_no_image_gets_an_answer_too(page: Page) -> None:

@@ -3,7 +3,7 @@
 from gateway_testing.fake_serving import FakeServing
 from playwright.sync_api import Page, Route, expect
 
-from page.checks import choose, expect_label, file
+from page.checks import PREDICTIONS, ask_for, choose, expect_label, file
 from page.conftest import NewPage
 
 
@@ -15,7 +15,7 @@ def test_a_question_can_be_cancelled(page: Page, serving: FakeServing, jpeg: byt
     expect(page.locator("#wait")).to_be_in_viewport(ratio=1)
     expect(page.locator(".spinner")).to_be_visible()
     expect(page.locator("#label")).to_have_text("cricket")
-    expect(page.locator("#verdict")).to_have_css("opacity", "0.3")
+    expect(page.locator("#verdict")).to_have_css("filter", "grayscale(1)")
     expect(page.get_by_role("status").first).to_have_text("Looking …")
     page.get_by_role("button", name="Cancel").click()
     expect(page.get_by_role("alert")).to_contain_text("Stopped.")
@@ -24,6 +24,17 @@ def test_a_question_can_be_cancelled(page: Page, serving: FakeServing, jpeg: byt
     page.get_by_role("button", name="Try again").click()
     expect_label(page)
     expect(page.locator("#source")).to_have_text("second.jpg")
+
+
+def test_the_pitch_is_empty_until_the_image_of_an_address_comes(page: Page) -> None:
+    held: list[Route] = []
+    page.route(PREDICTIONS, lambda route: held.append(route))
+    ask_for(page, "https://example.com/image.jpg")
+    expect(page.locator("#wait")).to_be_visible()
+    expect(page.locator("#invitation")).to_be_hidden()
+    held[0].abort()
+    expect(page.get_by_role("alert")).to_be_visible()
+    expect(page.locator("#invitation")).to_be_visible()
 
 
 def test_labels_are_shown_also_when_they_come_late(
@@ -72,7 +83,7 @@ def test_the_history_survives_a_reload(
         expect_label(page)
     expect(page.locator("#grid img")).to_have_count(2)
     page.wait_for_function(
-        "JSON.parse(sessionStorage.getItem('answers'))?.every(({ small }) => small)"
+        "() => JSON.parse(sessionStorage.getItem('answers'))?.every(({ small }) => small)"
     )
     asked = len(serving.requests)
     page.reload()
