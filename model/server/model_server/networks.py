@@ -61,7 +61,10 @@ class Compiler:
         try:
             compiled = openvino.Core().compile_model(model, "CPU", properties)
         except RuntimeError as error:
-            raise Unimplemented(f"OpenVINO cannot compute this model: {last_line(error)}") from None
+            raise Unimplemented(
+                f"OpenVINO cannot compute this model: {last_line(error)}: "
+                "serve it with TensorFlow Serving"
+            ) from None
         return CompiledNetwork(compiled)
 
 

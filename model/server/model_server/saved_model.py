@@ -2,7 +2,7 @@
 
 import re
 import tempfile
-from collections.abc import Collection, Iterator
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from mmap import ACCESS_READ, mmap
 from pathlib import Path
@@ -10,8 +10,16 @@ from pathlib import Path
 import numpy as np
 import openvino
 from google.protobuf.message import DecodeError
+from openvino.frontend import (
+    FrontEndManager,
+    GeneralFailure,
+    OpConversionFailure,
+    OpValidationFailure,
+)
 
-from model_server.errors import Unimplemented
+from model_server.errors import Unimplemented, last_line
+from model_server.graph_operations import read_operation
+from model_server.wire_format import fields, header
 from tf_serving import api_pb2 as tf
 
 FILE = "saved_model.pb"
@@ -21,7 +29,7 @@ TAG = "serve"
 # never parsed here.
 META_GRAPHS = 2
 META_INFO_DEF, GRAPH_DEF, SIGNATURE_DEF = 1, 2, 5
-VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5  # how a field is encoded
+FAILURES = (RuntimeError, GeneralFailure, OpConversionFailure, OpValidationFailure)  # OpenVINO's
 
 
 @dataclass(frozen=True)
@@ -61,12 +69,34 @@ def read_graph(folder: Path, signature: tf.SignatureDef, outputs: Collection[str
     with tempfile.TemporaryDirectory() as copy:
         _write_with_signature(folder, Path(copy), wanted)
         try:
-            model = openvino.Core().read_model(copy)
-        except RuntimeError as error:
-            raise Unimplemented(_reason(str(error))) from None
-    if not set(outputs) <= {name for port in model.outputs for name in port.names}:
-        raise Unimplemented(_reason(""))
+            model = _convert(Path(copy), wanted)
+        except FAILURES as error:
+            raise Unimplemented(_reason(_failed(error))) from None
+    for name in set(outputs) - {name for port in model.outputs for name in port.names}:
+        operation = _operation_of(folder, signature.outputs[name].name)
+        raise Unimplemented(_reason(f"the output {name}, which {operation} computes"))
     return Graph(model, _replace_strings(model))
+
+
+def _convert(folder: Path, signature: tf.SignatureDef) -> openvino.Model:
+    """Convert a SavedModel with one signature.
+
+    Core.read_model would start at the placeholders of the graph instead of the signature's inputs:
+    it would compute an input from an earlier one, and replace one that has a default by it.
+    """
+    frontend = FrontEndManager().load_by_framework("tf")
+    graph = frontend.load(str(folder))
+    inputs = [graph.get_place_by_tensor_name(info.name) for info in signature.inputs.values()]
+    graph.override_all_inputs(inputs)
+    model = frontend.convert(graph)
+    shapes = {
+        port: openvino.PartialShape([dim.size for dim in info.tensor_shape.dim])
+        for port in model.inputs
+        for name, info in signature.inputs.items()
+        if name in port.names and not info.tensor_shape.unknown_rank
+    }
+    model.reshape(shapes)
+    return model
 
 
 def _replace_strings(model: openvino.Model) -> np.ndarray:
@@ -87,13 +117,26 @@ def _replace_strings(model: openvino.Model) -> np.ndarray:
     return np.array(strings, object)
 
 
-def _reason(message: str) -> str:
-    """What a message of OpenVINO's TensorFlow frontend says, and what to do."""
+def _failed(error: Exception) -> str:
+    """What an error of OpenVINO's TensorFlow frontend is about."""
     failed = re.findall(
-        r"(?:No conversion rule found|Conversion is failed) for[^:]*: (.+)", message
+        r"(?:No conversion rule found|Conversion is failed) for[^:]*: (.+)", str(error)
     )
-    what = f"the operations {', '.join(failed)}" if failed else "this model"
+    return f"the operations {', '.join(failed)}" if failed else f"this model: {last_line(error)}"
+
+
+def _reason(what: str) -> str:
     return f"OpenVINO cannot convert {what}: serve it with TensorFlow Serving"
+
+
+def _operation_of(folder: Path, tensor: str) -> str:
+    """The type of the operation that computes a tensor of the graph."""
+    _, graph = _read_meta_graph(folder)
+    with (
+        (folder / FILE).open("rb") as file,
+        mmap(file.fileno(), 0, access=ACCESS_READ) as data,
+    ):
+        return read_operation(data, graph, tensor)
 
 
 def _write_with_signature(folder: Path, copy: Path, signature: tf.SignatureDef) -> None:
@@ -105,7 +148,7 @@ def _write_with_signature(folder: Path, copy: Path, signature: tf.SignatureDef) 
     _, graph = _read_meta_graph(folder)
     with (folder / FILE).open("rb") as original, (copy / FILE).open("wb") as file:
         original.seek(graph.start)
-        file.write(_header(META_GRAPHS, len(graph) + len(definition)))
+        file.write(header(META_GRAPHS, len(graph) + len(definition)))
         file.write(original.read(len(graph)))
         file.write(definition)
     for entry in folder.iterdir():
@@ -118,11 +161,11 @@ def _read_meta_graph(folder: Path) -> tuple[tf.MetaGraphDef, range]:
     file = folder / FILE
     with file.open("rb") as opened, mmap(opened.fileno(), 0, access=ACCESS_READ) as data:
         try:
-            for number, _, begin, end in _fields(data, 0, len(data)):
+            for number, _, begin, end in fields(data, 0, len(data)):
                 if number != META_GRAPHS:
                     continue
                 definition, graph = b"", range(0)
-                for part, start, _, stop in _fields(data, begin, end):
+                for part, start, _, stop in fields(data, begin, end):
                     if part == GRAPH_DEF:
                         graph = range(start, stop)
                     elif part in (META_INFO_DEF, SIGNATURE_DEF):
@@ -133,43 +176,3 @@ def _read_meta_graph(folder: Path) -> tuple[tf.MetaGraphDef, range]:
         except (DecodeError, IndexError) as error:
             raise ValueError(f"{file} is not a SavedModel: {error}") from None
     raise ValueError(f"{file} has no graph with the tag {TAG!r}")
-
-
-def _fields(data: mmap, position: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """Each length-delimited field of a message: number, start, start of its value, end."""
-    while position < end:
-        start = position
-        key, position = _read_varint(data, position)
-        number, encoding = key >> 3, key & 7
-        if encoding == VARINT:
-            _, position = _read_varint(data, position)
-        elif encoding == BYTES:
-            size, position = _read_varint(data, position)
-            if position + size > end:
-                raise IndexError("a field is longer than its message")
-            yield number, start, position, position + size
-            position += size
-        elif encoding in (FIXED64, FIXED32):
-            position += 8 if encoding == FIXED64 else 4
-        else:
-            raise IndexError(f"unknown encoding {encoding}")
-
-
-def _read_varint(data: mmap, position: int) -> tuple[int, int]:
-    """A number of variable length, and the position after it."""
-    value = shift = 0
-    while True:
-        byte = data[position]
-        value |= (byte & 0x7F) << shift
-        position, shift = position + 1, shift + 7
-        if byte < 0x80:
-            return value, position
-
-
-def _header(number: int, size: int) -> bytes:
-    """What precedes the value of a length-delimited field."""
-    encoded = [number << 3 | BYTES]
-    while size >= 0x80:
-        encoded.append(size & 0x7F | 0x80)
-        size >>= 7
-    return bytes([*encoded, size])

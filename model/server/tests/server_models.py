@@ -19,6 +19,8 @@ CLASSES = 7
 def main() -> None:
     write_signatures(MODELS / "signatures/1")
     write_log_gamma(MODELS / "log_gamma/1")
+    write_default(MODELS / "default/1")
+    write_parsed(MODELS / "parsed/1")
     with tempfile.TemporaryDirectory() as folder:
         for name in ARCHITECTURES:
             write_architecture(Path(folder) / name / "1", name)
@@ -91,6 +93,36 @@ def write_log_gamma(folder: Path) -> None:
     module = tf.Module()
     module.function = function
     tf.saved_model.save(module, str(folder), signatures=function.get_concrete_function())
+
+
+def write_default(folder: Path) -> None:
+    """A model that doubles an input that has a default, and one that joins strings."""
+    import tensorflow as tf
+
+    spec = tf.TensorSpec([1], tf.float32, "x")
+
+    def double(x: tf.Tensor = tf.constant([5.0])) -> dict[str, tf.Tensor]:  # noqa: B008
+        return {"y": 2 * x}
+
+    def join(x: tf.Tensor) -> dict[str, tf.Tensor]:
+        label = tf.gather(tf.constant(["a", "b"]), tf.cast(x, tf.int64))
+        return {"name": tf.strings.join([label, tf.constant("c")])}
+
+    module = tf.Module()
+    module.serving_default = tf.function(double, input_signature=[spec])
+    module.join = tf.function(join, input_signature=[spec])
+    signatures = {"serving_default": module.serving_default, "join": module.join}
+    tf.saved_model.save(module, str(folder), signatures=signatures)
+
+
+def write_parsed(folder: Path) -> None:
+    """A model of TensorFlow 1 that doubles x, which its graph reads from an Example."""
+    import tensorflow.compat.v1 as tf
+
+    with tf.Graph().as_default(), tf.Session() as session:
+        examples = tf.placeholder(tf.string, [None])
+        x = tf.parse_example(examples, {"x": tf.FixedLenFeature([1], tf.float32)})["x"]
+        tf.saved_model.simple_save(session, str(folder), {"x": x}, {"y": 2 * x})
 
 
 def write_architecture(folder: Path, name: str) -> None:

@@ -1,8 +1,11 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+from serving_client import serve
 
+from model_server.errors import Unimplemented
 from model_server.saved_model import FILE, read_graph, read_signatures
 
 
@@ -22,6 +25,19 @@ def test_graph_has_only_what_the_outputs_need(models: Path) -> None:
     operations = {operation.get_type_name() for operation in graph.model.get_ops()}
     assert "Tile" in operations
     assert "ReduceMean" not in operations
+
+
+@pytest.mark.parametrize("name", ["default", "parsed"])
+def test_input_is_computed_whatever_precedes_it_in_the_graph(models: Path, name: str) -> None:
+    with serve(models / name) as client:
+        client.wait_for_version(1)
+        assert client.predict(x=np.array([[3]] if name == "parsed" else [3], np.float32))["y"] == 6
+
+
+def test_output_that_openvino_leaves_out_is_an_error(models: Path) -> None:
+    version = models / "default/1"
+    with pytest.raises(Unimplemented, match="the output name, which StringJoin computes: serve it"):
+        read_graph(version, read_signatures(version)["join"], ["name"])
 
 
 def test_folder_without_a_saved_model_is_an_error(tmp_path: Path) -> None:
