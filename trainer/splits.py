@@ -33,7 +33,7 @@ def split(images: Sequence[LabelledImage], features: np.ndarray, seed: int) -> l
     if count < FOLDS:
         raise DataError(f"{label} has {count} images; at least {FOLDS} are needed for a split")
     folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    _, validation = next(folds.split(features, classes, _series(classes, features)))
+    _, validation = next(folds.split(features, classes, series(classes, features)))
     chosen = set(validation.tolist())
     return [
         replace(image, split="validation" if i in chosen else "train")
@@ -41,13 +41,13 @@ def split(images: Sequence[LabelledImage], features: np.ndarray, seed: int) -> l
     ]
 
 
-def _series(classes: np.ndarray, features: np.ndarray) -> np.ndarray:
+def series(classes: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Number the series: int [N]. A series of more than half of its class is split up."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     same_class = classes[:, None] == classes[None, :]
-    count, series = connected_components(
+    count, found = connected_components(
         (unit @ unit.T > SERIES_SIMILARITY) & same_class, directed=False
     )
-    most = 2 * np.bincount(series)[series] > same_class.sum(axis=1)
-    numbers: np.ndarray = np.where(most, count + np.arange(len(series)), series)
+    most = 2 * np.bincount(found)[found] > same_class.sum(axis=1)
+    numbers: np.ndarray = np.where(most, count + np.arange(len(found)), found)
     return numbers
