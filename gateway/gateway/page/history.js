@@ -26,7 +26,7 @@ export function restore(onOpen) {
 export async function add(added) {
   entries = [...added, ...entries].sort((a, b) => b.asked - a.asked).slice(0, MOST);
   draw();
-  for (const entry of added) entry.small = await smaller(entry.image);
+  for (const entry of added) entry.small = await smaller(entry);
   draw();
   store();
 }
@@ -80,19 +80,19 @@ function store() {
 }
 
 // A small copy as a data URL, or null for what the browser cannot read.
-async function smaller(source) {
-  if (!source || source.startsWith("data:")) return source ?? null;
-  const image = new Image();
-  image.src = source;
+async function smaller({ image, file }) {
+  if (!file) return image;
+  let bitmap;
   try {
-    await image.decode();
+    bitmap = await createImageBitmap(file); // beside the page, which a large image would hold up
   } catch {
     return null;
   }
-  const scale = Math.min(1, SIDE / Math.max(image.naturalWidth, image.naturalHeight));
+  const scale = Math.min(1, SIDE / Math.max(bitmap.width, bitmap.height));
   const canvas = document.createElement("canvas");
-  canvas.width = Math.max(1, Math.round(scale * image.naturalWidth));
-  canvas.height = Math.max(1, Math.round(scale * image.naturalHeight));
-  canvas.getContext("2d").drawImage(image, 0, 0, canvas.width, canvas.height);
+  canvas.width = Math.max(1, Math.round(scale * bitmap.width));
+  canvas.height = Math.max(1, Math.round(scale * bitmap.height));
+  canvas.getContext("2d").drawImage(bitmap, 0, 0, canvas.width, canvas.height);
+  bitmap.close();
   return canvas.toDataURL("image/jpeg", 0.8);
 }
