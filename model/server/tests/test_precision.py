@@ -18,12 +18,16 @@ from model_server.versions import State
 OFFSET = 0.25  # by which the outputs of the int8 model differ
 
 
-def write_int8(version: Path, *outputs: str) -> None:
-    """Write a model in the place of trainer/quantize.py's."""
+def write_int8(version: Path, *outputs: str, factor: float = 1) -> None:
+    """Write a model in the place of trainer/quantize.py's; it multiplies the mean by a factor."""
     images = ops.parameter([-1, 4, 4, 3], np.uint8, name="images")
     images.output(0).set_names({"images"})
     floats = ops.convert(images, np.float32)
-    mean = ops.add(ops.reduce_mean(floats, np.array([1, 2, 3])), np.float32(OFFSET))
+    rows = ops.reshape(floats, np.array([-1, 48]), special_zero=False)
+    weights = np.zeros((48, 1), np.float32)
+    weights[:16] = factor / 16  # the mean of the first values, as all are alike
+    product = ops.matmul(rows, weights, False, False)
+    mean = ops.add(ops.reshape(product, np.array([-1]), special_zero=False), np.float32(OFFSET))
     made = []
     for name in outputs:
         output = ops.add(mean, np.float32(0))
@@ -63,6 +67,14 @@ def test_int8_copy_is_used_for_the_outputs_that_it_has(version: Path, wanted: st
         assert outputs["labels"].tolist() == [[b"a", b"b"]] * 2
         # The other signatures are computed from saved_model.pb.
         assert client.predict("unbatched", images=pixels(1))["sum"] == 48
+
+
+def test_rest_of_the_int8_copy_is_computed_in_float32(version: Path) -> None:
+    factor = 1 + 2**-10  # in bfloat16 it would be 1
+    write_int8(version, "mean", "same", "batch", factor=factor)
+    with serve(version.parent, Runtime("int8")) as client:
+        client.wait_for_version(1)
+        assert client.predict(images=pixels(64))["mean"] == 64 * factor + OFFSET
 
 
 def test_signature_of_which_the_int8_copy_lacks_a_number_is_computed_in_float(
