@@ -26,6 +26,7 @@ export function restore(onOpen) {
 export async function add(added) {
   entries = [...added, ...entries].sort((a, b) => b.asked - a.asked).slice(0, MOST);
   draw();
+  await new Promise((painted) => { requestAnimationFrame(() => setTimeout(painted)); });
   for (const entry of added) entry.small = await smaller(entry);
   draw();
   store();
