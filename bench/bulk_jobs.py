@@ -19,16 +19,19 @@ from processes import memory
 from services import ROOT, python
 
 PART = 64  # rows for each file, as is the default
+DEAD_PORT = 9  # where nobody answers
 # The middle of a job: neither its start, nor its end, when some processes have no work left.
 MIDDLE = slice(0.2, 0.9)
 PAUSE = 0.5  # seconds between two looks at a job
 LOG = Path(tempfile.gettempdir()) / "sports-bench-bulk.log"  # of the last job
 COUNT_ROWS = """
 import sys
-from pyarrow import dataset
-table = dataset.dataset(sys.argv[1]).to_table()
-sources = table["source"].to_pylist()
-failed = len(table) - table["error"].null_count if "error" in table.column_names else 0
+from pathlib import Path
+from pyarrow import dataset, parquet
+output = Path(sys.argv[1])
+sources = dataset.dataset(output / "predictions").to_table(["source"])["source"].to_pylist()
+errors = output / "errors.parquet"  # multiprocessing writes none
+failed = parquet.read_metadata(errors).num_rows if errors.exists() else 0
 print(len(sources), len(set(sources)), failed)
 """
 
@@ -63,23 +66,25 @@ def environment(source: ImageSource) -> dict[str, str]:
     return {
         **os.environ,
         "GATEWAY_ALLOW_PRIVATE_SOURCES": "true",
-        "GATEWAY_ALLOWED_PORTS": str(source.port),
+        "GATEWAY_ALLOWED_PORTS": f"{source.port},{DEAD_PORT}",
         "GATEWAY_MAX_PER_SOURCE": "16",  # as many as multiprocessing has; all are of one address
     }
 
 
-def run(command: Sequence[str], source: ImageSource, output: Path, rows: int) -> Job:
+def run(
+    command: Sequence[str], source: ImageSource, output: Path, rows: int, failed: int = 0
+) -> Job:
     """Run a job to its end.
 
     Raises:
-        RuntimeError: it failed, or rows are missing or failed.
+        RuntimeError: it failed, or rows are missing, or not as many failed as should.
     """
     began = time.perf_counter()
     with started(command, source) as process, watched(process.pid) as peaks:
         if process.wait():
             raise RuntimeError(f"{process.args!r} failed: see {LOG}")
     seconds = time.perf_counter() - began
-    if (counts := count_rows(output)) != (rows, rows, 0):
+    if (counts := count_rows(output)) != (rows, rows, failed):
         raise RuntimeError(f"{process.args!r}: rows, different ones, failed ones: {counts}")
     return Job(rows / seconds, steady_rate(output), max(peaks))
 
@@ -132,7 +137,7 @@ def steady_rate(output: Path) -> float:
 
 def count_rows(output: Path) -> tuple[int, int, int]:
     """How many rows the output has, how many different ones, and how many that failed."""
-    command = [python("bulk"), "-c", COUNT_ROWS, str(output / "predictions")]
+    command = [python("bulk"), "-c", COUNT_ROWS, str(output)]
     found = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     rows, different, failed = map(int, found.stdout.split())
     return rows, different, failed

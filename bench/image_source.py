@@ -1,4 +1,4 @@
-"""Serves JPEGs from memory at /N.jpg, for any N, in a process of its own.
+"""Serves JPEGs from memory at /N.jpg, for any N, in a process of its own; /N.jpg?broken is cut off.
 
     python bench/image_source.py PORT random|samples LATENCY
 
@@ -105,6 +105,8 @@ def serve(port: int, images: list[bytes], latency: float) -> None:
         asked += 1
         await asyncio.sleep(latency)
         image = images[int(request.match_info["number"]) % len(images)]
+        if "broken" in request.query:
+            image = image[: len(image) // 2]
         return web.Response(body=image, content_type="image/jpeg")
 
     async def count(_: web.Request) -> web.Response:
