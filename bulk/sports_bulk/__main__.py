@@ -9,13 +9,14 @@ begins with s3:// or gs://. OUT gets predictions/*.parquet, errors.parquet, summ
 report.html. A command that was stopped in any way goes on when it is started again.
 
 The exit code is 0 when the job is done, whatever the images were; 2 for a wrong command line or
-input; 3 when Ray gave up.
+input; 3 when Ray gave up, or nothing happened for half an hour.
 """
 
 import argparse
 import sys
 from pathlib import Path
 
+from ray.data.exceptions import ExecutionTimeoutError
 from ray.exceptions import RayError
 
 from gateway.config import Settings
@@ -49,7 +50,7 @@ def main(arguments: list[str] | None = None) -> None:
     except (InvalidInput, OSError, ValueError) as error:
         print(f"sports-bulk: {error}", file=sys.stderr)
         sys.exit(WRONG_INPUT)
-    except RayError as error:
+    except (RayError, ExecutionTimeoutError) as error:  # the second: nothing happened for long
         print(f"sports-bulk: {error}\nStart it again to go on.", file=sys.stderr)
         sys.exit(FAILED)
     except KeyboardInterrupt:

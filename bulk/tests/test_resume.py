@@ -43,6 +43,20 @@ class Source(ImageServer):
         for row in range(ROWS):
             self.routes[f"/{row}.jpg"] = partial(self._serve, row)
 
+    @contextmanager
+    def kept(self, path: str) -> Iterator[None]:
+        """Answer a path only when the block ends."""
+        ended = threading.Event()
+
+        def wait(_: BaseHTTPRequestHandler) -> None:
+            ended.wait(PATIENCE)
+
+        self.routes[path] = wait
+        try:
+            yield
+        finally:
+            ended.set()
+
     def release(self, rows: int) -> None:
         for event in self._released[:rows]:
             event.set()
@@ -156,3 +170,19 @@ def test_job_that_is_done_does_nothing_more(story: Story) -> None:
     assert f"{ROWS} images, 0 to do" in story.said[1]
     assert story.repeated == story.resumed
     assert (story.output / "summary.txt").exists()
+
+
+def test_job_in_which_nothing_happens_gives_up(
+    ray_address: str, source: Source, tmp_path: Path
+) -> None:
+    source.list.with_name("none.txt").write_text(source.url("/never.jpg"))
+    command = [sys.executable, "-m", "sports_bulk", str(source.list.with_name("none.txt"))]
+    options = [str(tmp_path / "out"), "--address", ray_address]
+    limit = {"RAY_DATA_EXECUTION_NO_PROGRESS_TIMEOUT_S": "1"}
+    with source.kept("/never.jpg"):
+        ended = subprocess.run(
+            [*command, *options], env=os.environ | limit, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 3
+    assert "no progress" in ended.stderr
+    assert "Start it again to go on." in ended.stderr
