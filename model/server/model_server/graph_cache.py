@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import openvino
 
+from model_server.openvino_core import CORE
 from model_server.saved_model import Graph, read_graph
 from tf_serving import api_pb2 as tf
 
@@ -48,7 +49,7 @@ def read_cached_graph(
 
 def _read(folder: Path) -> Graph:
     strings = json.loads((folder / STRINGS).read_text())
-    model = openvino.Core().read_model(folder / FILE)
+    model = CORE.read_model(folder / FILE)
     return Graph(model, np.array([text.encode() for text in strings], object))
 
 

@@ -15,6 +15,7 @@ import openvino
 
 from model_server.errors import Unimplemented, last_line
 from model_server.graph_cache import read_cached_graph
+from model_server.openvino_core import CORE
 from model_server.precision import INT8_MODEL, has_bf16
 from model_server.tensors import TYPES, type_name
 from tf_serving import api_pb2 as tf
@@ -59,7 +60,7 @@ class Compiler:
             for file in files[:-CACHED_NETWORKS]:
                 file.unlink(missing_ok=True)
         try:
-            compiled = openvino.Core().compile_model(model, "CPU", properties)
+            compiled = CORE.compile_model(model, "CPU", properties)
         except RuntimeError as error:
             raise Unimplemented(
                 f"OpenVINO cannot compute this model: {last_line(error)}: "
@@ -146,7 +147,7 @@ class Networks:
         return replace(self.compiler, precision="fp32").compile(self._read_int8())
 
     def _read_int8(self) -> openvino.Model:
-        return openvino.Core().read_model(self.folder / INT8_MODEL)
+        return CORE.read_model(self.folder / INT8_MODEL)
 
 
 def release_memory() -> None:

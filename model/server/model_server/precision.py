@@ -5,7 +5,7 @@ import json
 import platform
 from pathlib import Path
 
-import openvino
+from model_server.openvino_core import CORE
 
 CHOICES = ("auto", "int8", "bf16", "fp32")
 # trainer/quantize.py writes these into the folder of a version.
@@ -18,7 +18,7 @@ INT8_MACHINES = ("x86_64", "AMD64")
 
 def has_bf16() -> bool:
     """Whether the processor has instructions for bfloat16; emulating it is many times slower."""
-    return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+    return "BF16" in CORE.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
 def check(wanted: str) -> None:

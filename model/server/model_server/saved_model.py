@@ -11,7 +11,6 @@ import numpy as np
 import openvino
 from google.protobuf.message import DecodeError
 from openvino.frontend import (
-    FrontEndManager,
     GeneralFailure,
     OpConversionFailure,
     OpValidationFailure,
@@ -19,6 +18,7 @@ from openvino.frontend import (
 
 from model_server.errors import Unimplemented, last_line
 from model_server.graph_operations import read_operation
+from model_server.openvino_core import FRONTENDS
 from model_server.wire_format import fields, header
 from tf_serving import api_pb2 as tf
 
@@ -84,7 +84,7 @@ def _convert(folder: Path, signature: tf.SignatureDef) -> openvino.Model:
     Core.read_model would start at the placeholders of the graph instead of the signature's inputs:
     it would compute an input from an earlier one, and replace one that has a default by it.
     """
-    frontend = FrontEndManager().load_by_framework("tf")
+    frontend = FRONTENDS.load_by_framework("tf")
     graph = frontend.load(str(folder))
     inputs = [graph.get_place_by_tensor_name(info.name) for info in signature.inputs.values()]
     graph.override_all_inputs(inputs)
