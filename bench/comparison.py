@@ -63,10 +63,9 @@ class ServiceResult:
 
 
 def candidates() -> list[Service]:
-    settings = services.SLOTS_FOR_ALL | services.PATIENT
     return [
-        services.ours(AUTO, "auto", settings),
-        services.ours(FP32, "fp32", settings),
+        services.ours(AUTO, "auto", services.PATIENT),
+        services.ours(FP32, "fp32", services.PATIENT),
         *services.peers(),
     ]
 

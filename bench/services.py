@@ -20,7 +20,7 @@ FLAGS = (
     *("--enable_batching", f"--batching_parameters_file={ROOT / 'model/batching.conf'}"),
     f"--grpc_max_threads={run_local.MODEL_THREADS}",
 )
-# As many request slots as clients; here all images come from one address.
+# As many request slots as clients, for images from one address.
 SLOTS_FOR_ALL = {"GATEWAY_MAX_IN_FLIGHT": "32", "GATEWAY_MAX_PER_SOURCE": "32"}
 # gunicorn would end workers that have been suspended for longer than its usual timeout.
 PATIENT = {"GUNICORN_CMD_ARGS": "--timeout=3600"}
