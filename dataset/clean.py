@@ -13,7 +13,6 @@ ones a model would seem better than it is.
 import argparse
 import csv
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -24,8 +23,7 @@ from data import DataError, LabelledImage, classes_of, labels_of, read_images, w
 from features import extract
 from network import TOWERS, backbone
 from scipy.special import softmax
-from sklearn.model_selection import StratifiedGroupKFold
-from splits import series
+from splits import folds
 
 FOLDS = 5
 HEAD_C = 1e-2
@@ -97,12 +95,8 @@ def predict_unseen(
     Raises:
         DataError: a label has fewer than FOLDS images.
     """
-    rarest, count = min(Counter(classes.tolist()).items(), key=lambda item: item[1])
-    if count < FOLDS:
-        raise DataError(f"{labels[rarest]} has {count} images; at least {FOLDS} are needed")
     probabilities = np.zeros((len(features), len(labels)))
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    for seen, unseen in folds.split(features, classes, series(classes, features)):
+    for seen, unseen in folds(np.array(labels)[classes], features, FOLDS, seed):
         kernel, bias = head.fit(features[seen], classes[seen], c)
         probabilities[unseen] = softmax(features[unseen] @ kernel + bias, axis=1)
     return probabilities

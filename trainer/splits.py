@@ -1,7 +1,7 @@
-"""Which images are held out for validation."""
+"""Which images are held out, for validation or in turn."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -28,12 +28,8 @@ def split(images: Sequence[LabelledImage], features: np.ndarray, seed: int) -> l
     Raises:
         DataError: a class is too small.
     """
-    classes = np.array([image.label for image in images])
-    label, count = min(Counter(classes.tolist()).items(), key=lambda item: item[1])
-    if count < FOLDS:
-        raise DataError(f"{label} has {count} images; at least {FOLDS} are needed for a split")
-    folds = StratifiedGroupKFold(FOLDS, shuffle=True, random_state=seed)
-    _, validation = next(folds.split(features, classes, series(classes, features)))
+    labels = np.array([image.label for image in images])
+    _, validation = next(folds(labels, features, FOLDS, seed))
     chosen = set(validation.tolist())
     return [
         replace(image, split="validation" if i in chosen else "train")
@@ -41,13 +37,40 @@ def split(images: Sequence[LabelledImage], features: np.ndarray, seed: int) -> l
     ]
 
 
-def series(classes: np.ndarray, features: np.ndarray) -> np.ndarray:
+def folds(
+    labels: np.ndarray, features: np.ndarray, count: int, seed: int
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Divide images into folds, with each series in one of them.
+
+    Args:
+        labels: N labels.
+        features: float [N, F].
+        count: how many folds.
+        seed: determines the folds.
+
+    Returns:
+        For each fold the indexes of all other images, and its own.
+
+    Raises:
+        DataError: a label has fewer images than there are folds.
+    """
+    label, images = min(Counter(labels.tolist()).items(), key=lambda item: item[1])
+    if images < count:
+        raise DataError(f"{label} has {images} images; at least {count} are needed for a split")
+    divided = StratifiedGroupKFold(count, shuffle=True, random_state=seed)
+    found: Iterator[tuple[np.ndarray, np.ndarray]] = divided.split(
+        features, labels, _series(labels, features)
+    )
+    return found
+
+
+def _series(classes: np.ndarray, features: np.ndarray) -> np.ndarray:
     """Number the series: int [N]. A series of more than half of its class is split up."""
     unit = features / np.linalg.norm(features, axis=1, keepdims=True)
     same_class = classes[:, None] == classes[None, :]
-    count, found = connected_components(
+    count, series = connected_components(
         (unit @ unit.T > SERIES_SIMILARITY) & same_class, directed=False
     )
-    most = 2 * np.bincount(found)[found] > same_class.sum(axis=1)
-    numbers: np.ndarray = np.where(most, count + np.arange(len(found)), found)
+    most = 2 * np.bincount(series)[series] > same_class.sum(axis=1)
+    numbers: np.ndarray = np.where(most, count + np.arange(len(series)), series)
     return numbers
